@@ -1,0 +1,1 @@
+"""Meshes, volumes and photos → a data set: sources, voxelisation, rendered views."""

@@ -1,0 +1,1 @@
+"""Shapes → screen: a window, and pictures off-screen, with PyVista."""

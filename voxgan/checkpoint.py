@@ -1,0 +1,293 @@
+"""Models and training states on disk: safetensors and JSON, hashed, checked, never pickled.
+
+A model folder holds ``config.json`` and the weights file that it names::
+
+    {"format": "voxgan-model", "version": 1, "model": "gan3d", "config": {…},
+     "networks": ["generator", …], "weights": {"file": "weights-….safetensors", "sha256": "…"}, "training": {…}}
+
+A run folder is a model folder with ``log.jsonl``, ``samples/`` and ``resume.json``, which names the last two
+training states, newest first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from voxgan import models
+from voxgan.errors import CheckpointError, StorageError, UsageError
+from voxgan.files import atomic_write, sha256, write_json
+from voxgan.models.model import Model, make_config
+
+__all__ = [
+    "MODEL_FORMAT",
+    "load",
+    "load_state",
+    "read_config",
+    "save_model",
+    "save_state",
+    "shipped",
+]
+
+MODEL_FORMAT = "voxgan-model"
+VERSION = 1
+_PRETRAINED = Path(__file__).parent / "pretrained"
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".tar", ".bin")
+_MAX_JSON = 1 << 24
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the models that come with the package."""
+    return tuple(sorted(path.parent.name for path in _PRETRAINED.glob("*/config.json")))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_JSON:
+            raise CheckpointError(f"{path}: over 16 MiB, which no voxgan file of this kind is")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}); the file is damaged, copy it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: a JSON {type(content).__name__}, expected an object; the file is damaged")
+    return content
+
+
+def _folder_of(name: str | Path) -> Path:
+    path = Path(name)
+    if (_PRETRAINED / str(name) / "config.json").is_file() and not (path / "config.json").is_file():
+        return _PRETRAINED / str(name)
+    if path.is_dir():
+        return path
+    if path.is_file():
+        if path.suffix.lower() in _PICKLES:
+            raise CheckpointError(f"{path}: a pickled checkpoint, which can run code; voxgan loads safetensors folders")
+        raise CheckpointError(f"{path}: a file; expected a folder with config.json, or one of {', '.join(shipped())}")
+    raise StorageError(f"no model {str(name)!r}: neither a folder nor one of the shipped ({', '.join(shipped())})")
+
+
+def read_config(name: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a model and its checked ``config.json``.
+
+    Raises
+    ------
+    StorageError
+        If there is no such model, or it cannot be read.
+    CheckpointError
+        If the folder holds no voxgan model, or a damaged one.
+    """
+    folder = _folder_of(name)
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder}: no config.json in it; expected a run or model folder of voxgan")
+    content = _read_json(folder / "config.json")
+    if content.get("format") != MODEL_FORMAT or content.get("version") != VERSION:
+        got = f"{content.get('format')!r} version {content.get('version')!r}"
+        raise CheckpointError(f"{folder}: its config.json is {got}, expected {MODEL_FORMAT!r} version {VERSION}")
+    if not isinstance(content.get("config"), dict) or not isinstance(content.get("model"), str):
+        raise CheckpointError(f"{folder}: its config.json lacks 'model' or 'config'; the file is damaged")
+    return folder, content
+
+
+def build(content: Mapping[str, Any]) -> Model:
+    """Make the model that a ``config.json`` describes, with fresh weights."""
+    try:
+        kind = models.find(str(content["model"]))
+        return kind(make_config(kind.Config, content["config"]))
+    except UsageError as error:
+        raise CheckpointError(f"config.json: {error}; written by another version of voxgan?") from error
+
+
+def _check_file(folder: Path, entry: Any) -> Path:
+    """Return the file that an entry {"file", "sha256"} names, after checking its hash."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("file"), str) or not entry.get("sha256"):
+        raise CheckpointError(f"{folder}: holds no weights yet; let training reach its first checkpoint")
+    name: str = entry["file"]
+    if Path(name).name != name or not name.endswith(".safetensors"):
+        raise CheckpointError(f"{folder}: names the weights file {name!r}; expected a .safetensors file beside it")
+    path = folder / name
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    if found != entry["sha256"]:
+        raise CheckpointError(f"{path}: its SHA-256 is {found[:12]}…, expected {str(entry['sha256'])[:12]}…; damaged")
+    return path
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error}); copy it again") from error
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Load `tensors` into `module`, refusing other names, shapes, or numbers that are not finite."""
+    expected = module.state_dict()
+    if set(expected) != set(tensors):
+        odd = sorted(set(expected) ^ set(tensors))[0]
+        raise CheckpointError(f"{where}: its tensors do not fit the model (first difference: {odd!r})")
+    full = {}
+    for name, target in expected.items():
+        tensor = tensors[name]
+        if tensor.shape != target.shape:
+            got, want = tuple(tensor.shape), tuple(target.shape)
+            raise CheckpointError(f"{where}: {name!r} has the shape {got}, the model expects {want}")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{where}: {name!r} holds NaN or infinity; take an earlier checkpoint")
+        full[name] = tensor.to(target.dtype)
+    module.load_state_dict(full, assign=True)
+
+
+def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> Model:
+    """Load a model: a shipped one by its name, or a run or model folder.
+
+    Parameters
+    ----------
+    name : str or path
+        For instance "furniture" or "runs/mine".
+    device : str or torch.device
+        Where its weights go.
+
+    Returns
+    -------
+    Model
+        In evaluation mode.
+
+    Raises
+    ------
+    StorageError
+        If there is no such model, or a file cannot be read.
+    CheckpointError
+        If it is damaged, foreign or pickled.
+    """
+    folder, content = read_config(name)
+    path = _check_file(folder, content.get("weights"))
+    tensors = _read_tensors(path)
+    with torch.device("meta"):
+        model = build(content)
+    present = {key.split(".", 1)[0] for key in tensors}
+    if "generator" not in present:
+        raise CheckpointError(f"{path}: holds no generator")
+    for child in [key for key, _ in model.named_children() if key not in present]:
+        delattr(model, child)
+    _fill(model, tensors, path)
+    model.requires_grad_(False)
+    return model.eval().to(device)
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Write a safetensors file and return its entry {"file", "sha256"}."""
+    with atomic_write(path) as partial:
+        safetensors.torch.save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
+        digest = sha256(partial)
+    return {"file": path.name, "sha256": digest}
+
+
+def _require_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{name!r} holds NaN or infinity; it is not saved")
+
+
+def save_model(
+    model: Model,
+    folder: str | Path,
+    training: Mapping[str, Any] | None = None,
+    networks: Iterable[str] | None = None,
+    half: bool = False,
+    name: str = "weights.safetensors",
+) -> Path:
+    """Write a model folder that `load` reads.
+
+    Parameters
+    ----------
+    model : Model
+    folder : path
+        Made if missing. Its ``config.json`` is replaced last, so that it always names whole weights.
+    training : mapping, optional
+        Anything JSON that is worth keeping beside the weights.
+    networks : iterable of str, optional
+        Only these sub-networks (``generator`` must be among them); default all.
+    half : bool
+        Store convolutions in half precision (vectors, such as batch norms, stay in single).
+    name : str
+        The weights file.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+    """
+    folder = Path(folder)
+    chosen = tuple(networks) if networks is not None else tuple(key for key, _ in model.named_children())
+    tensors = {key: value for key, value in model.state_dict().items() if key.split(".", 1)[0] in chosen}
+    _require_finite(tensors)
+    if half:
+        tensors = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in tensors.items()}
+    entry = _write_tensors(folder / name, tensors)
+    content = describe(model) | {"networks": list(chosen), "weights": entry, "training": dict(training or {})}
+    write_json(folder / "config.json", content)
+    for old in folder.glob("weights*.safetensors"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
+    return folder
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """Return the part of ``config.json`` that says which model it is."""
+    return {
+        "format": MODEL_FORMAT,
+        "version": VERSION,
+        "model": model.name,
+        "config": dataclasses.asdict(model.config),
+    }
+
+
+def save_state(folder: Path, step: int, tensors: Mapping[str, Tensor], figures: Mapping[str, float]) -> None:
+    """Write a training state and keep the one before it; ``resume.json`` names both, newest first."""
+    _require_finite(tensors)
+    entry = _write_tensors(folder / f"state-{step:08d}.safetensors", tensors)
+    newest = {"step": step, "figures": dict(figures)} | entry
+    listed = []
+    if (folder / "resume.json").is_file():
+        listed = [old for old in _read_json(folder / "resume.json").get("states", []) if old.get("step", 0) < step]
+    kept = [newest, *listed[:1]]
+    write_json(folder / "resume.json", {"format": "voxgan-state", "version": VERSION, "states": kept})
+    names = {old["file"] for old in kept}
+    for old in folder.glob("state-*.safetensors"):
+        if old.name not in names:
+            old.unlink(missing_ok=True)
+
+
+def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:
+    """Return step, tensors and the last batch's figures of the newest training state that is whole.
+
+    Raises
+    ------
+    CheckpointError
+        If none is.
+    """
+    if not (folder / "resume.json").is_file():
+        raise CheckpointError(f"{folder}: holds no training state; start it with  voxgan train")
+    states = _read_json(folder / "resume.json").get("states")
+    if not isinstance(states, list) or not states:
+        raise CheckpointError(f"{folder}: its resume.json lists no states; the file is damaged")
+    problem: Exception | None = None
+    for entry in states:
+        try:
+            tensors = _read_tensors(_check_file(folder, entry))
+            figures = {str(k): float(v) for k, v in entry["figures"].items()}
+            return int(entry["step"]), tensors, figures
+        except (CheckpointError, StorageError, KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = problem or error
+    raise CheckpointError(f"{folder}: no training state is whole ({problem}); start the run again")

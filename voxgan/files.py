@@ -1,0 +1,140 @@
+"""Files that are whole or not there: every file that voxgan writes goes through `atomic_write`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from voxgan.errors import StorageError
+
+__all__ = ["atomic_write", "check_output", "sha256", "sweep_temporaries", "write_bytes", "write_json"]
+
+_PREFIX = ".voxgan-"
+_SUFFIX = ".partial"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; put it in place, whole and synced, when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+        Where the file shall stand. Its folder is made if it is missing.
+
+    Yields
+    ------
+    pathlib.Path
+        A file beside it, empty, to be written by the block. It keeps the suffix of `path`.
+
+    Raises
+    ------
+    StorageError
+        If the folder or the file cannot be written. Whatever stood at `path` is untouched then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_write(folder / "a.txt") as partial:
+    ...     _ = partial.write_text("whole")
+    >>> (folder / "a.txt").read_text()
+    'whole'
+    """
+    path = Path(path)
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a folder, a file was expected")
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX + path.suffix, dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        partial.chmod(0o666 & ~mask)
+        partial.replace(path)
+        partial = None
+        _sync_folder(path.parent)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {_reason(error)}; choose another place or free space") from error
+    finally:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def sweep_temporaries(folder: str | Path) -> int:
+    """Remove what an interrupted `atomic_write` left in `folder`; return how many files that were."""
+    count = 0
+    for leftover in Path(folder).glob(f"{_PREFIX}*{_SUFFIX}*"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+            count += 1
+    return count
+
+
+def check_output(path: str | Path) -> Path:
+    """Refuse early what could not be written late: make the folder of `path` and try it.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be made or written, or `path` is a folder.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, "it is a folder, a file name was expected")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {_reason(error)}; choose another place") from error
+    return path
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with atomic_write(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented JSON to `path`, whole or not at all."""
+    write_bytes(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,306 @@
+"""What the training loop and the user see of every model: phases, losses, sampling."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from voxgan import adversarial
+from voxgan.errors import InputError, UsageError, nearest
+from voxgan.networks import Generator
+from voxgan.voxels import RESOLUTIONS, Shapes
+
+__all__ = ["Background", "Batch", "Config", "Model", "Phase", "always", "bernoulli", "make_config"]
+
+Batch = dict[str, Tensor]
+Background = Literal["auto", "keep", "remove"]
+Figures = Mapping[str, float]
+
+_MAX_BATCH = 32
+
+
+def always(last: Figures) -> bool:
+    """Let a phase run in every step."""
+    return True
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser's share of a step.
+
+    Attributes
+    ----------
+    name : str
+        Handed to `Model.loss`.
+    trains : tuple of str
+        The sub-networks that it moves; all others are frozen meanwhile.
+    rate, beta1 : float
+        Adam's learning rate and first momentum.
+    repeat : int
+        How many times a step.
+    when : callable
+        Sees the figures of the last batch and says whether this phase moves anything.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    rate: float
+    beta1: float = 0.5
+    repeat: int = 1
+    when: Callable[[Figures], bool] = always
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options that every adversarial model has.
+
+    Attributes
+    ----------
+    resolution : int
+        Side R of the grid: 16, 32, 64 or 128.
+    width : int
+        Channels of the last hidden volume at 64³; the paper's networks have 64.
+    discriminator_width : int
+        The same for D; 0 takes `width`.
+    latent : int
+        Numbers in z.
+    prior : {"uniform", "normal"}
+        Distribution of z: uniform on [0, 1], or N(0, I).
+    adversarial : str
+        Name of the loss.
+    pack : int
+        Shapes that D sees side by side (PacGAN).
+    gate : float
+        D learns only while its accuracy in the last batch was at most this; 1 switches the gate off.
+    generator_rate, discriminator_rate, beta1 : float
+        Adam.
+    instance_noise : float
+        Standard deviation of Gaussian noise on all that D sees; 0 for none.
+    classes : tuple of str
+        What it was trained on, for information.
+    """
+
+    resolution: int = 64
+    width: int = 64
+    discriminator_width: int = 0
+    latent: int = 200
+    prior: str = "uniform"
+    adversarial: str = "non_saturating"
+    pack: int = 1
+    gate: float = 0.8
+    generator_rate: float = 0.0025
+    discriminator_rate: float = 1e-5
+    beta1: float = 0.5
+    instance_noise: float = 0.0
+    classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no network can be made of."""
+        if self.resolution not in RESOLUTIONS:
+            raise UsageError(f"resolution={self.resolution}: expected one of {', '.join(map(str, RESOLUTIONS))}")
+        for name in ("width", "discriminator_width"):
+            value = getattr(self, name)
+            if value % 2 or not (0 if name != "width" else 2) <= value <= 512:
+                raise UsageError(f"{name}={value}: expected an even number from 2 to 512")
+        if self.prior not in ("uniform", "normal"):
+            raise UsageError(f"prior={self.prior!r}; {nearest(self.prior, ('uniform', 'normal'))}")
+        if self.adversarial not in adversarial.names():
+            raise UsageError(f"adversarial={self.adversarial!r}; {nearest(self.adversarial, adversarial.names())}")
+        if self.pack < 1 or self.latent < 1:
+            raise UsageError(f"pack={self.pack}, latent={self.latent}: expected 1 or more")
+        for name in ("gate", "generator_rate", "discriminator_rate", "beta1", "instance_noise"):
+            value = getattr(self, name)
+            top = 1.0 if name in ("gate", "beta1") else np.inf
+            if not 0 <= value <= top or not np.isfinite(value):
+                raise UsageError(f"{name}={value}: expected a number from 0" + (" to 1" if top == 1 else " up"))
+
+
+def make_config(kind: type[Any], options: Mapping[str, Any], allowed: Sequence[str] = ()) -> Any:
+    """Build a frozen options class from `options`, whose values may be strings as typed on a command line.
+
+    Raises
+    ------
+    UsageError
+        For an unknown key (it names the nearest; `allowed` are known to others) or a value of the wrong type.
+
+    Examples
+    --------
+    >>> make_config(Config, {"width": "8"}).width
+    8
+    """
+    hints = typing.get_type_hints(kind)
+    known = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    values = {}
+    for key, value in options.items():
+        if key not in known:
+            raise UsageError(f"unknown option {key!r}; {nearest(key, (*known, *allowed))}")
+        values[key] = _cast(key, value, known[key])
+    return kind(**values)
+
+
+def _cast(key: str, value: Any, kind: Any) -> Any:
+    try:
+        if kind is bool:
+            if isinstance(value, bool):
+                return value
+            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        if kind is int:
+            if isinstance(value, str):
+                return int(value.replace("_", ""))
+            if int(value) != value:
+                raise ValueError
+            return int(value)
+        if kind is float:
+            return float(value)
+        if kind is str:
+            return str(value)
+        parts = value.split(",") if isinstance(value, str) else value
+        return tuple(str(part) for part in parts if str(part))
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        name = getattr(kind, "__name__", "list")
+        raise UsageError(f"{key}={value!r}: expected {name}") from error
+
+
+Options = Config
+
+
+class Model(nn.Module):
+    """A paper: its networks, how they are trained, and what they can make.
+
+    Attributes
+    ----------
+    Config : type
+        Frozen dataclass of its options.
+    averaged : tuple of str
+        Sub-networks of which training keeps a moving average, used for sampling.
+    conditions : tuple of str
+        What a training batch must hold beside ``occupancy``: ``image`` for photo models.
+    """
+
+    Config: ClassVar[type[Options]] = Config
+    name: ClassVar[str] = ""
+    averaged: ClassVar[tuple[str, ...]] = ("generator",)
+    conditions: ClassVar[tuple[str, ...]] = ()
+    generator: Generator
+
+    def __init__(self, config: Options) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases of one training step, in order."""
+
+    @abstractmethod
+    def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        """Return ``total`` and whatever is worth logging; `batch` may carry tensors from phase to phase."""
+
+    @property
+    def adversary(self) -> ModuleType:
+        """The adversarial loss that the config names."""
+        return adversarial.find(self.config.adversarial)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def draw_latents(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw z from the prior, (count, L)."""
+        draw = torch.rand if self.config.prior == "uniform" else torch.randn
+        z = draw(count, self.config.latent, generator=generator, device=None if generator else self.device)
+        return z.to(self.device)
+
+    def sample_latents(self, count: int, seed: int | None = None) -> Tensor:
+        """Draw latents from the prior.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        seed : int, optional
+            The same seed gives the same latents, on any device.
+
+        Returns
+        -------
+        Tensor, (count, L)
+        """
+        if count < 1:
+            raise UsageError(f"{count} shapes asked for; expected 1 or more")
+        source = torch.Generator()
+        if seed is None:
+            source.seed()
+        else:
+            source.manual_seed(seed)
+        return self.draw_latents(count, source)
+
+    def decode(self, z: Tensor | NDArray[Any]) -> Shapes:
+        """Turn latents into shapes.
+
+        Parameters
+        ----------
+        z : Tensor or array, (B, L) or (L,)
+
+        Returns
+        -------
+        Shapes
+            Occupancy (B, R, R, R).
+
+        Raises
+        ------
+        InputError
+            If z has another length or is not finite.
+        """
+        latents = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        latents = latents[None] if latents.ndim == 1 else latents
+        if latents.ndim != 2 or latents.shape[1] != self.config.latent or not len(latents):
+            raise InputError(f"latents of shape {tuple(np.shape(z))}; expected (B, {self.config.latent})")
+        if not bool(torch.isfinite(latents).all()):
+            raise InputError("latents hold NaN or infinity")
+        with self.sampling():
+            parts = [self.generator(part)[:, 0].float().cpu() for part in torch.split(latents, _MAX_BATCH)]
+        return Shapes(torch.cat(parts).numpy())
+
+    def generate(self, count: int = 1, seed: int | None = None) -> Shapes:
+        """Make shapes from noise: `decode` of `sample_latents`."""
+        return self.decode(self.sample_latents(count, seed))
+
+    def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
+        """Make shapes from photos, where the model can (`vae_gan3d`)."""
+        raise UsageError(f"{self.name} cannot reconstruct from a photo; use a vae_gan3d model, as in load('furniture')")
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Evaluation mode without gradients for the block; the former mode afterwards."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.train(training)
+
+    def packs(self, occupancy: Tensor) -> Tensor:
+        """Lay shapes (B, 1, R, R, R) side by side as packs (B/M, M, R, R, R), with instance noise if asked for."""
+        m = self.config.pack
+        packed = occupancy.reshape(len(occupancy) // m, m, *occupancy.shape[2:])
+        if self.config.instance_noise > 0:
+            packed = packed + self.config.instance_noise * torch.randn_like(packed)
+        return packed
+
+
+def bernoulli(logits: Tensor, occupancy: Tensor) -> Tensor:
+    """Return the binary cross-entropy of each voxel, averaged, on logits (B, 1, R, R, R)."""
+    return nn.functional.binary_cross_entropy_with_logits(logits.float(), occupancy.float())

@@ -1,0 +1,260 @@
+"""3D-VAE-GAN: shapes from one photo (Wu et al. 2016, arXiv:1610.07584, §3.3 and eq. 2–5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from voxgan.adversarial.gate import Gate, accuracy
+from voxgan.errors import UsageError, nearest
+from voxgan.models.model import Background, Batch, Config, Model, Phase, bernoulli
+from voxgan.networks import Discriminator, Generator, ImageEncoder
+from voxgan.voxels import Shapes
+
+__all__ = ["MODEL", "VAEGAN3D", "VAEGANConfig", "kl_divergence"]
+
+_RECONSTRUCTIONS = ("l2", "bce_dice")
+
+
+@dataclass(frozen=True)
+class VAEGANConfig(Config):
+    """Options of 3D-VAE-GAN beside those of every model.
+
+    Attributes
+    ----------
+    encoder_width : int
+        Channels of the image encoder's first convolution; 0 takes `width`.
+    encoder_rate : float
+        Adam's rate for the encoder (joint training uses `generator_rate` for both).
+    reconstruction : {"bce_dice", "l2"}
+        ``l2`` is the paper's ‖G(E(y)) − x‖₂; ``bce_dice`` is binary cross-entropy + ½ (1 − dice), which neither
+        drowns thin parts nor rewards an empty grid.
+    reconstruction_weight, kl_weight, adversarial_weight : float
+        α2, α1 and the weight of the adversarial term.
+    joint : bool
+        Train E and G with one optimiser in one phase; the paper moves E, then G.
+    prior_share : float
+        Joint only: shapes from noise for each shape from a photo, in (0, 1].
+    """
+
+    prior: str = "normal"
+    encoder_width: int = 0
+    encoder_rate: float = 0.0025
+    reconstruction: str = "bce_dice"
+    reconstruction_weight: float = 1.0
+    kl_weight: float = 1e-4
+    adversarial_weight: float = 1.0
+    joint: bool = True
+    prior_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        super().__post_init__()
+        if self.reconstruction not in _RECONSTRUCTIONS:
+            raise UsageError(
+                f"reconstruction={self.reconstruction!r}; {nearest(self.reconstruction, _RECONSTRUCTIONS)}"
+            )
+        for name in ("encoder_rate", "reconstruction_weight", "kl_weight", "adversarial_weight"):
+            if not 0 <= getattr(self, name) < np.inf:
+                raise UsageError(f"{name}={getattr(self, name)}: expected a number from 0 up")
+        if not 0 < self.prior_share <= 1:
+            raise UsageError(f"prior_share={self.prior_share}: expected more than 0 and at most 1")
+        if self.encoder_width < 0:
+            raise UsageError(f"encoder_width={self.encoder_width}: expected 0 or more")
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(mean, variance) ‖ N(0, I)) of each row, (B,), summed over the L numbers.
+
+    Examples
+    --------
+    >>> float(kl_divergence(torch.ones(1, 2), torch.zeros(1, 2)))
+    1.0
+    """
+    return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)
+
+
+class VAEGAN3D(Model):
+    """Image encoder, generator and discriminator.
+
+    Parameters
+    ----------
+    config : VAEGANConfig
+
+    Examples
+    --------
+    >>> model = VAEGAN3D(VAEGANConfig(resolution=16, width=4))
+    >>> model.reconstruct(np.zeros((64, 64, 3), np.uint8))
+    Shapes(1 shape, 16³)
+    """
+
+    Config: ClassVar[type[Config]] = VAEGANConfig
+    name: ClassVar[str] = "vae_gan3d"
+    averaged: ClassVar[tuple[str, ...]] = ("generator", "encoder")
+    conditions: ClassVar[tuple[str, ...]] = ("image",)
+
+    def __init__(self, config: VAEGANConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config.resolution, config.width, config.latent)
+        self.discriminator = Discriminator(config.resolution, config.discriminator_width or config.width, config.pack)
+        self.encoder = ImageEncoder(config.encoder_width or config.width, config.latent)
+
+    @property
+    def options(self) -> VAEGANConfig:
+        """`config` with its own type."""
+        return cast(VAEGANConfig, self.config)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """D behind the gate; then E, then G, or both at once."""
+        c = self.options
+        discriminator = Phase("discriminator", ("discriminator",), c.discriminator_rate, c.beta1, when=Gate(c.gate))
+        if c.joint:
+            both = Phase("autoencoder", ("encoder", "generator"), c.generator_rate, c.beta1)
+            return (both,) if c.adversarial_weight == 0 else (discriminator, both)
+        return (
+            discriminator,
+            Phase("encoder", ("encoder",), c.encoder_rate, c.beta1),
+            Phase("generator", ("generator",), c.generator_rate, c.beta1),
+        )
+
+    def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
+        """Return eq. 2's terms for one phase: adversarial, α1 KL, α2 reconstruction."""
+        if phase == "discriminator":
+            return self._discriminator_loss(batch)
+        if phase == "autoencoder":
+            return self._joint_loss(batch)
+        return self._encoder_loss(batch) if phase == "encoder" else self._generator_loss(batch)
+
+    def _encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return z drawn from q(z|y), (B, L), and its KL to the prior, averaged over the batch."""
+        mean, log_variance = (t.float() for t in self.encoder(image))
+        log_variance = log_variance.clamp(-20, 20)
+        z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        return z, kl_divergence(mean, log_variance).mean()
+
+    def _reconstruction(self, logits: Tensor, occupancy: Tensor) -> Tensor:
+        probability, real = torch.sigmoid(logits.float()), occupancy.float()
+        if self.options.reconstruction == "l2":
+            norm: Tensor = torch.linalg.vector_norm((probability - real).flatten(1), dim=1)
+            return norm.mean()
+        overlap = (probability * real).flatten(1).sum(1)
+        size = probability.flatten(1).sum(1) + real.flatten(1).sum(1)
+        dice = (2 * overlap + 1) / (size + 1)
+        return bernoulli(logits, occupancy) + 0.5 * (1 - dice.mean())
+
+    def _num_prior(self, batch: Batch) -> int:
+        """Return how many shapes are drawn from the prior, whole packs."""
+        count, m = len(batch["occupancy"]), self.config.pack
+        return count if not self.options.joint else max(m, int(count * self.options.prior_share) // m * m)
+
+    def _forward(self, batch: Batch) -> None:
+        """Compute what the phases of a step share, once: shapes from noise and, if joint, from the photos."""
+        if "generated" in batch:
+            return
+        with torch.enable_grad():
+            trained = (self.generator, self.encoder) if self.options.joint else (self.generator,)
+            for network in trained:
+                network.requires_grad_(True)
+            noise = self.draw_latents(self._num_prior(batch))
+            if not self.options.joint:
+                batch["generated"] = self.generator(noise)
+                return
+            z, batch["kl"] = self._encode(batch["image"])
+            logits = self.generator.logits(torch.cat([z, noise]))
+            batch["logits"], generated = torch.split(logits, [len(z), len(noise)])
+            batch["generated"] = torch.sigmoid(generated)
+
+    def _discriminator_loss(self, batch: Batch) -> dict[str, Tensor]:
+        self._forward(batch)
+        generated = batch["generated"].detach()
+        real_logits = self.discriminator(self.packs(batch["occupancy"][: len(generated)])).float()
+        generated_logits = self.discriminator(self.packs(generated)).float()
+        return {
+            "total": self.adversary.discriminator_loss(real_logits, generated_logits),
+            "accuracy": accuracy(real_logits, generated_logits),
+        }
+
+    def _adversarial(self, batch: Batch) -> Tensor:
+        logits = self.discriminator(self.packs(batch["generated"])).float()
+        return cast(Tensor, self.adversary.generator_loss(logits))
+
+    def _joint_loss(self, batch: Batch) -> dict[str, Tensor]:
+        self._forward(batch)
+        c = self.options
+        figures = {
+            "kl": batch["kl"],
+            "reconstruction": self._reconstruction(batch["logits"], batch["occupancy"]),
+        }
+        total = c.kl_weight * figures["kl"] + c.reconstruction_weight * figures["reconstruction"]
+        if c.adversarial_weight > 0:
+            figures["adversarial"] = self._adversarial(batch)
+            total = total + c.adversarial_weight * figures["adversarial"]
+        return {"total": total, **figures}
+
+    def _encoder_loss(self, batch: Batch) -> dict[str, Tensor]:
+        z, kl = self._encode(batch["image"])
+        batch["z"] = z.detach()
+        reconstruction = self._reconstruction(self.generator.logits(z), batch["occupancy"])
+        total = self.options.kl_weight * kl + self.options.reconstruction_weight * reconstruction
+        return {"total": total, "kl": kl, "reconstruction": reconstruction}
+
+    def _generator_loss(self, batch: Batch) -> dict[str, Tensor]:
+        self._forward(batch)
+        reconstruction = self._reconstruction(self.generator.logits(batch["z"]), batch["occupancy"])
+        adversarial_term = self._adversarial(batch)
+        c = self.options
+        total = c.reconstruction_weight * reconstruction + c.adversarial_weight * adversarial_term
+        return {"total": total, "adversarial": adversarial_term}
+
+    def encode(self, photos: Any, background: Background = "auto") -> Tensor:
+        """Return the latent means of photos, (B, L).
+
+        Parameters
+        ----------
+        photos : path, picture, array, or a sequence of them
+            See `voxgan.images.photo`; an array (B, 3, 256, 256) in [0, 1] is taken as it is.
+        background : {"auto", "keep", "remove"}
+            What to do with the background.
+        """
+        if isinstance(photos, np.ndarray | Tensor) and photos.ndim == 4:
+            images = torch.as_tensor(photos, dtype=torch.float32)
+        else:
+            from voxgan.images import photo
+
+            many = photos if isinstance(photos, Sequence) and not isinstance(photos, str | Path) else [photos]
+            size = ImageEncoder.image_size
+            images = torch.from_numpy(np.stack([photo(one, size=size, background=background) for one in many]))
+        with self.sampling():
+            mean: Tensor = self.encoder(images.to(self.device))[0]
+        return mean.clone()
+
+    def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
+        """Make one shape for each photo.
+
+        Parameters
+        ----------
+        photo : path, picture, array, or a sequence of them
+        background : {"auto", "keep", "remove"}
+            "auto" uses the picture's alpha, or removes a plain background where there is none.
+
+        Returns
+        -------
+        Shapes
+            Occupancy (B, R, R, R).
+
+        Raises
+        ------
+        ImageError, StorageError
+            A picture that cannot be used, or not be read.
+        """
+        return self.decode(self.encode(photo, background))
+
+
+MODEL = VAEGAN3D

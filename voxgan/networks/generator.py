@@ -1,0 +1,83 @@
+"""The volumetric generator of 3D-GAN (Wu et al. 2016, arXiv:1610.07584, §3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from voxgan.networks.forms import conv_transpose_by_blocks
+
+__all__ = ["Generator", "channels"]
+
+
+def channels(resolution: int, width: int) -> list[int]:
+    """Return the channels of the hidden volumes from 4³ upwards: a volume of side s has 32·width/s of them.
+
+    At width 64 and 64³ this is the paper's 512, 256, 128, 64.
+
+    Raises
+    ------
+    ValueError
+        If the resolution is not 16, 32, 64 or 128, or the width gives less than one channel.
+
+    Examples
+    --------
+    >>> channels(64, 64), channels(16, 64), channels(128, 64)
+    ([512, 256, 128, 64], [512, 256], [512, 256, 128, 64, 32])
+    """
+    if resolution not in (16, 32, 64, 128):
+        raise ValueError(f"resolution {resolution}: expected 16, 32, 64 or 128")
+    if width < 2 or width % 2:
+        raise ValueError(f"width {width}: expected an even number from 2 up (the paper's is 64)")
+    return [32 * width // side for side in (4, 8, 16, 32, 64) if side < resolution]
+
+
+class Generator(nn.Module):
+    """Latent → occupancy by volumetric transposed convolutions of kernel 4.
+
+    The first maps 1³ to 4³ (stride 1); each other one doubles the side (stride 2, padding 1). Batch norm and ReLU
+    stand between, a sigmoid at the end; no bias, no pooling, no linear layer. At 64³ and width 64 it has the
+    paper's 17.57 M parameters.
+
+    Parameters
+    ----------
+    resolution : {64, 16, 32, 128}
+        Side R of the grid.
+    width : int
+        Channels of the last hidden volume at 64³; the paper's is 64.
+    latent : int
+        Numbers in z.
+
+    Examples
+    --------
+    >>> generator = Generator(resolution=16, width=4)
+    >>> generator(torch.rand(2, 200)).shape
+    torch.Size([2, 1, 16, 16, 16])
+    """
+
+    def __init__(self, resolution: int = 64, width: int = 64, latent: int = 200) -> None:
+        super().__init__()
+        self.resolution, self.width, self.latent = resolution, width, latent
+        hidden = channels(resolution, width)
+        layers: list[nn.Module] = [nn.ConvTranspose3d(latent, hidden[0], 4, bias=False)]
+        for fan_in, fan_out in zip(hidden, [*hidden[1:], 1], strict=True):
+            layers += [nn.BatchNorm3d(fan_in), nn.ReLU()]
+            layers += [nn.ConvTranspose3d(fan_in, fan_out, 4, stride=2, padding=1, bias=False)]
+        self.layers = nn.Sequential(*layers)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Return the log-odds of occupancy, (B, 1, R, R, R), for latents (B, L)."""
+        first, *hidden, last = cast(Iterable[Any], self.layers)
+        # A transposed convolution of a single cell is a matrix product.
+        x = (z @ first.weight.flatten(1)).reshape(len(z), -1, 4, 4, 4)
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        for layer in hidden:
+            x = layer(x)
+        return conv_transpose_by_blocks(x, last.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return occupancy in (0, 1), (B, 1, R, R, R), for latents (B, L)."""
+        return torch.sigmoid(self.logits(z))

@@ -1,0 +1,28 @@
+"""3D-VAE-GAN, our settings: reconstruction leads, the adversary sharpens.
+
+voxgan train vae_gan3d shapes.h5 --out runs/mine width=16
+"""
+
+MODEL = "vae_gan3d"
+
+OPTIONS = {
+    "width": 24,  # what a CPU can train in an evening
+    "encoder_width": 32,
+    "discriminator_width": 16,
+    "prior": "normal",
+    "adversarial": "non_saturating",
+    "joint": True,  # E and G in one backward pass: half the cost of the paper's two
+    "prior_share": 0.25,  # shapes from noise for each photo: enough to train D
+    "reconstruction": "bce_dice",
+    "reconstruction_weight": 1.0,
+    "kl_weight": 2e-4,  # against a reconstruction term near 0.3
+    "adversarial_weight": 0.01,
+    "generator_rate": 1e-3,
+    "discriminator_rate": 1e-4,
+    "beta1": 0.5,
+    "gate": 0.8,
+    "batch": 32,
+    "average": 0.998,
+    "cosine": True,
+    "steps": 6000,
+}
