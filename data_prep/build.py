@@ -222,7 +222,7 @@ def _build(item: Item, resolution: int, views: int, seed: int) -> _Built:
             raise InputError("no cell is inside; the shape is too thin or empty")
         pictures = cameras = None
         if views:
-            pictures, cameras = _views(shapes, mesh, views, zlib.crc32(item.name.encode()) + seed)
+            pictures, cameras = _views(shapes, mesh, views, zlib.crc32(os.fsencode(item.name)) + seed)
         scale = float(shapes.scale[0]) if shapes.scale is not None else 1.0
         centre = tuple(shapes.centre[0].tolist()) if shapes.centre is not None else (0.0, 0.0, 0.0)
         return _Built(item, "", pack(shapes.occupancy)[0], scale, centre, pictures, cameras)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data_prep.matlab import read_array
 from voxgan.errors import DatasetError, InputError, StorageError, UsageError, nearest
 from voxgan.mesh import MESH_SUFFIXES, read_mesh
 from voxgan.voxels import Shapes, read_volume, resample, voxelise
@@ -179,7 +180,7 @@ def _folder_items(root: Path, rotations: int, test_share: float, up: str) -> lis
         if item is None:
             known = ", ".join((*MESH_SUFFIXES, *VOLUME_SUFFIXES))
             raise DatasetError(f"{root}: no mesh or volume; expected a folder or one of {known}")
-        return [item]
+        return _split_items([item], test_share)
     if (root / "volumetric_data").is_dir():
         root = root / "volumetric_data"
     modelnet = _modelnet_items(root, rotations)
@@ -229,12 +230,12 @@ def _modelnet_items(root: Path, rotations: int) -> list[Item]:
 
 def _read_modelnet(path: Path, class_name: str) -> np.ndarray:
     """Return one ModelNet volume (30, 30, 30), z up, turned to face −y where its class's facing is known."""
-    from scipy.io import loadmat
-
     try:
-        volume = loadmat(path)["instance"]
-    except FileNotFoundError as error:
-        raise StorageError(f"no such file: {path}") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        volume = read_array(content, "instance")
     except Exception as error:
         raise InputError(f"{path}: not a ModelNet volume ({error}); expected the variable 'instance'") from error
     if volume.ndim != 3 or max(volume.shape) > 512:

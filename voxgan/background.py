@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 __all__ = ["remove_background"]
 
-_WORK = 512  # longest side, in pixels, at which the object is looked for
+_WORK = 320  # longest side, in pixels, at which the object is looked for
 _RING = 0.02  # width of the border that shows the background, of the longest side
 _LEAST, _MOST = 0.01, 0.90  # an object that covers less or more of the picture is none
 _TOUCH = 0.3  # nor one that takes more of the border

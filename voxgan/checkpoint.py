@@ -55,7 +55,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not JSON ({error}); the file is damaged, copy it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: a JSON {type(content).__name__}, expected an object; the file is damaged")
@@ -64,6 +64,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _folder_of(name: str | Path) -> Path:
     path = Path(name)
+    try:
+        path.exists()
+    except OSError as error:  # a name too long, a folder that may not be searched
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
     if (_PRETRAINED / str(name) / "config.json").is_file() and not (path / "config.json").is_file():
         return _PRETRAINED / str(name)
     if path.is_dir():
@@ -94,6 +98,9 @@ def read_config(name: str | Path) -> tuple[Path, dict[str, Any]]:
         raise CheckpointError(f"{folder}: its config.json is {got}, expected {MODEL_FORMAT!r} version {VERSION}")
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("model"), str):
         raise CheckpointError(f"{folder}: its config.json lacks 'model' or 'config'; the file is damaged")
+    for key in ("training", "weights"):
+        if not isinstance(content.get(key), dict | None):
+            raise CheckpointError(f"{folder}: {key!r} in its config.json is no object; the file is damaged")
     return folder, content
 
 
@@ -102,7 +109,7 @@ def build(content: Mapping[str, Any]) -> Model:
     try:
         kind = models.find(str(content["model"]))
         return kind(make_config(kind.Config, content["config"]))
-    except UsageError as error:
+    except (UsageError, RuntimeError) as error:  # RuntimeError: sizes that no memory holds
         raise CheckpointError(f"config.json: {error}; written by another version of voxgan?") from error
 
 
@@ -116,8 +123,8 @@ def _check_file(folder: Path, entry: Any) -> Path:
     path = folder / name
     try:
         found = sha256(path)
-    except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise StorageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     if found != entry["sha256"]:
         raise CheckpointError(f"{path}: its SHA-256 is {found[:12]}…, expected {str(entry['sha256'])[:12]}…; damaged")
     return path
@@ -142,9 +149,11 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None
         if tensor.shape != target.shape:
             got, want = tuple(tensor.shape), tuple(target.shape)
             raise CheckpointError(f"{where}: {name!r} has the shape {got}, the model expects {want}")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{where}: {name!r} holds NaN or infinity; take an earlier checkpoint")
+        if tensor.dtype.is_floating_point != target.dtype.is_floating_point or tensor.is_complex():
+            raise CheckpointError(f"{where}: {name!r} is {tensor.dtype}, the model expects {target.dtype}")
         full[name] = tensor.to(target.dtype)
+        if not bool(torch.isfinite(full[name]).all()):
+            raise CheckpointError(f"{where}: {name!r} holds NaN or infinity; take an earlier checkpoint")
     module.load_state_dict(full, assign=True)
 
 
@@ -188,7 +197,11 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Write a safetensors file and return its entry {"file", "sha256"}."""
     with atomic_write(path) as partial:
-        safetensors.torch.save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, partial)
+        content = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        try:
+            safetensors.torch.save_file(content, partial)
+        except safetensors.SafetensorError as error:
+            raise StorageError(f"cannot write {path}: {error}; choose another place or free space") from error
         digest = sha256(partial)
     return {"file": path.name, "sha256": digest}
 
@@ -229,11 +242,14 @@ def save_model(
         The folder.
     """
     folder = Path(folder)
-    chosen = tuple(networks) if networks is not None else tuple(key for key, _ in model.named_children())
+    have = tuple(key for key, _ in model.named_children())
+    chosen = tuple(networks) if networks is not None else have
+    if "generator" not in chosen or not set(chosen) <= set(have):
+        raise UsageError(f"networks={chosen}: expected some of {', '.join(have)}, generator among them")
     tensors = {key: value for key, value in model.state_dict().items() if key.split(".", 1)[0] in chosen}
-    _require_finite(tensors)
     if half:
         tensors = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in tensors.items()}
+    _require_finite(tensors)
     entry = _write_tensors(folder / name, tensors)
     content = describe(model) | {"networks": list(chosen), "weights": entry, "training": dict(training or {})}
     write_json(folder / "config.json", content)

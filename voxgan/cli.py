@@ -8,6 +8,7 @@ An error is one line on standard error; ``--debug`` adds the traceback. torch an
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 MESHES = (".obj", ".stl", ".ply", ".glb", ".off", ".3mf", ".npz", ".binvox")
+PICTURES = (".png", ".gif")
 
 app = App(
     name="voxgan",
     version=__version__,
     help="3-D shapes as voxels: from noise or from one photo, to meshes that print.",
+    suppress_keyboard_interrupt=False,  # `_run` says what was interrupted
     help_epilogue="Every command explains itself:  voxgan COMMAND --help.  --debug shows the traceback of an error.",
 )
 
@@ -71,7 +74,7 @@ def reconstruct(
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
     targets = _targets(output, [photo.stem for photo in photos], format)
-    _check_outputs([*(t for group in targets for t in group), preview])
+    _check_outputs([t for group in targets for t in group], preview)
     shapes = _load(model).reconstruct(list(photos), background=background)
     _export(shapes, targets, preview, size_mm, level, smooth, max_faces)
 
@@ -92,7 +95,7 @@ def generate(
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
     targets = _targets(output, [f"shape_{i:03d}" for i in range(max(count, 1))], format)
-    _check_outputs([*(t for group in targets for t in group), preview])
+    _check_outputs([t for group in targets for t in group], preview)
     shapes = _load(model).generate(count, seed=seed)
     _export(shapes, targets, preview, size_mm, level, smooth, max_faces)
 
@@ -115,7 +118,7 @@ def interpolate(
 
     if len(photo) not in (0, 2):
         raise UsageError(f"{len(photo)} photos given; expected two ends, or none for noise")
-    targets = [p for p in output if p.suffix.lower() in (".gif", ".png")]
+    targets = [p for p in output if p.suffix.lower() in PICTURES]
     folders = [p for p in output if p not in targets]
     names = [f"step_{i:03d}" for i in range(max(steps, 1))]
     meshes = _targets(folders, names, format) if folders else [[] for _ in names]
@@ -151,7 +154,7 @@ def arithmetic(
     letters = string.ascii_uppercase
     count = len(photo) or max((letters.index(c) + 1 for c in expression if c in letters), default=1)
     targets = _targets(output, ["result"], "obj")
-    _check_outputs([*targets[0], preview])
+    _check_outputs(targets[0], preview)
     network = _load(model)
     z = _latents(network, photo, count, seed)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
@@ -307,12 +310,14 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}_{i:03d}" for i, name in enumerate(names)]
 
 
-def _check_outputs(paths: Sequence[Path | None]) -> None:
+def _check_outputs(paths: Sequence[Path], preview: Path | None = None) -> None:
+    """Refuse before the work what could not be written after it."""
     from voxgan.files import check_output
 
-    for path in paths:
-        if path is not None:
-            check_output(path)
+    if preview is not None and preview.suffix.lower() not in PICTURES:
+        raise UsageError(f"cannot draw the preview {preview}; {nearest(preview.suffix.lower(), PICTURES)}")
+    for path in (*paths, *([preview] if preview else [])):
+        check_output(path)
 
 
 def _export(
@@ -365,7 +370,7 @@ def _saying_where(run: Path) -> Any:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{stop or 'stopped'}; go on with  voxgan resume {run}") from None
+        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; go on with  voxgan resume {run}") from None
 
 
 def _training_progress() -> Any:
@@ -411,6 +416,9 @@ def _model_info(name: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and leave with its exit status."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without ³ or é is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     debug = "--debug" in tokens
     tokens = [token for token in tokens if token != "--debug"]
     sys.exit(_run(tokens, debug))
@@ -425,7 +433,7 @@ def _run(tokens: list[str], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as stop:
-        print(f"voxgan: {stop or 'interrupted'}", file=sys.stderr)
+        print(f"voxgan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
     except CycloptsError as error:
         if debug:
@@ -443,5 +451,6 @@ def _run(tokens: list[str], debug: bool) -> int:
             print("voxgan: out of memory; take a smaller batch, width or resolution", file=sys.stderr)
             return 4
         kind = type(error).__name__
-        print(f"voxgan: unexpected {kind}: {error}; run it again with --debug and report it", file=sys.stderr)
+        text = " ".join(str(error).split())
+        print(f"voxgan: unexpected {kind}: {text}; run it again with --debug and report it", file=sys.stderr)
         return 1

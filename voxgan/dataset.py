@@ -16,13 +16,15 @@ backgrounds     uint8 (K, S, S, 3)          optional: pictures to lay behind the
 ==============  ==========================  =============================================================
 
 One shape (or one view) is a chunk, gzip-compressed and guarded by Fletcher's checksum, so that any of 50,000 shapes
-is read alone and none needs to be in memory.
+is read alone and none needs to be in memory. Text has a fixed length: HDF5 keeps text of variable length in a heap
+without a checksum, where one wrong bit changes a name, or sends HDF5 into an endless loop.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,9 @@ FORMAT = "voxgan-dataset"
 VERSION = 1
 SPLITS = ("train", "test")
 _MAX_BYTES_PER_ITEM = 1 << 30
+_MAX_TEXT = 1 << 16
+_CHUNKS = {"occupancy": 1, "transform": 256, "views": 1, "cameras": 64, "backgrounds": 1}
+_CHUNK_OF_SCALARS = 1024
 _FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
 
 
@@ -69,33 +74,29 @@ class Writer:
         self._classes = list(classes)
         self.num_views = num_views
         self.count = 0
-        file.attrs["format"] = FORMAT
+        file.attrs["format"] = np.bytes_(FORMAT.encode())
         file.attrs["version"] = VERSION
         file.attrs["resolution"] = resolution
-        file.attrs["classes"] = json.dumps(self._classes)
+        file.attrs["classes"] = np.bytes_(json.dumps(self._classes).encode())
         file.attrs["num_views"] = num_views
         file.attrs["image_size"] = size if num_views else 0
-        file.attrs["writer"] = "voxgan"
+        file.attrs["writer"] = np.bytes_(b"voxgan")
         bits = resolution**3 // 8
-        text = h5py.string_dtype()
+        self._texts: dict[str, list[bytes]] = {"name": [], "source": []}
         self._columns: dict[str, h5py.Dataset] = {
-            "occupancy": self._column("occupancy", (bits,), np.uint8, 1),
-            "label": self._column("label", (), np.int16, 1024),
-            "split": self._column("split", (), np.uint8, 1024),
-            "name": file.create_dataset("name", (0,), text, maxshape=(None,), chunks=(1024,)),
-            "source": file.create_dataset("source", (0,), text, maxshape=(None,), chunks=(1024,)),
-            "transform": self._column("transform", (4,), np.float64, 256),
+            "occupancy": self._column("occupancy", (bits,), np.uint8),
+            "label": self._column("label", (), np.int16),
+            "split": self._column("split", (), np.uint8),
+            "transform": self._column("transform", (4,), np.float64),
         }
         if num_views:
-            shape = (num_views, size, size, 4)
-            self._columns["views"] = file.create_dataset(
-                "views", (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(1, 1, *shape[1:]), **_FILTERS
-            )
-            self._columns["cameras"] = self._column("cameras", (num_views, 7), np.float32, 64)
+            self._columns["views"] = self._column("views", (num_views, size, size, 4), np.uint8)
+            self._columns["cameras"] = self._column("cameras", (num_views, 7), np.float32)
 
-    def _column(self, name: str, item: tuple[int, ...], dtype: Any, chunk: int) -> h5py.Dataset:
+    def _column(self, name: str, item: tuple[int, ...], dtype: Any, count: int = 0) -> h5py.Dataset:
+        shape = (count, *item)
         return self._file.create_dataset(
-            name, (0, *item), dtype, maxshape=(None, *item), chunks=(chunk, *item), **_FILTERS
+            name, shape, dtype, maxshape=(None, *item), chunks=_chunks(name, shape), **_FILTERS
         )
 
     @classmethod
@@ -105,7 +106,15 @@ class Writer:
     ) -> Iterator[Writer]:
         """Open a writer on a temporary file that takes the place of `path` when the block ends well."""
         with atomic_write(path) as partial, h5py.File(partial, "w", libver="latest") as file:
-            yield cls(file, resolution, classes, num_views, size)
+            writer = cls(file, resolution, classes, num_views, size)
+            yield writer
+            writer._write_texts()
+
+    def _write_texts(self) -> None:
+        """Write names and sources, whose longest is known only at the end."""
+        for name, lines in self._texts.items():
+            texts = np.array(lines, np.bytes_) if lines else np.zeros(0, "S1")
+            self._column(name, (), texts.dtype, len(texts))[:] = texts
 
     def add(
         self,
@@ -124,8 +133,6 @@ class Writer:
             "occupancy": pack(occupancy[None])[0],
             "label": self._classes.index(class_name),
             "split": SPLITS.index(split),
-            "name": name,
-            "source": source,
             "transform": [scale, *centre],
         }
         if self.num_views:
@@ -133,11 +140,13 @@ class Writer:
         for key, column in self._columns.items():
             column.resize(self.count + 1, axis=0)
             column[self.count] = row[key]
+        self._texts["name"].append(os.fsencode(name)[:_MAX_TEXT])
+        self._texts["source"].append(os.fsencode(source)[:_MAX_TEXT])
         self.count += 1
 
     def add_backgrounds(self, pictures: NDArray[np.uint8]) -> None:
         """Store pictures (K, S, S, 3) to lay behind the views."""
-        self._file.create_dataset("backgrounds", data=pictures, chunks=(1, *pictures.shape[1:]), **_FILTERS)
+        self._column("backgrounds", pictures.shape[1:], np.uint8, len(pictures))[:] = pictures
 
 
 class Dataset:
@@ -184,10 +193,20 @@ class Dataset:
         self._file = _open(self.path)
         try:
             self._read_header()
+            self._select(split, classes)
+            self._packed: NDArray[np.uint8] | None = None
+            if in_memory:
+                self._packed = self.packed(np.arange(len(self.rows)))
         except DatasetError:
+            self.close()
             raise
         except Exception as error:
+            self.close()
             raise DatasetError(f"{path}: damaged ({error}); prepare it again with  voxgan prepare") from error
+
+    def _select(self, split: str, classes: Sequence[str] | None) -> None:
+        """Find the rows of a split and of some classes."""
+        path = self.path
         for name in classes or ():
             if name not in self.classes:
                 raise DatasetError(f"{path}: has no class {name!r}; {nearest(name, self.classes)}")
@@ -199,66 +218,95 @@ class Dataset:
             which = f" of the classes {', '.join(classes)}" if classes else ""
             raise DatasetError(f"{path}: has no shapes{which} in the split {split!r}; it holds {self.summary()}")
         self.labels = self._labels[self.rows].astype(np.int64)
-        self._packed: NDArray[np.uint8] | None = None
-        if in_memory:
-            self._packed = self.packed(np.arange(len(self.rows)))
 
     def _read_header(self) -> None:
-        attrs = self._file.attrs
-        kind = attrs.get("format")
-        if kind != FORMAT:
+        if self._text("format") != FORMAT:
             raise DatasetError(
                 f"{self.path}: an HDF5 file, but no voxgan data set; "
                 f"make one with  voxgan prepare FOLDER {self.path.name}"
             )
-        if int(attrs["version"]) != VERSION:
-            raise DatasetError(
-                f"{self.path}: schema version {attrs['version']}, this voxgan reads {VERSION}; prepare it again"
-            )
-        self.resolution = int(attrs["resolution"])
-        self.num_views = int(attrs["num_views"])
-        self.image_size = int(attrs["image_size"])
-        self.classes: list[str] = [str(name) for name in json.loads(str(attrs["classes"]))]
-        if not 2 <= self.resolution <= 512 or not 0 <= self.num_views <= 4096 or not 0 <= self.image_size <= 4096:
+        version = self._number("version")
+        if version != VERSION:
+            raise DatasetError(f"{self.path}: schema version {version}, this voxgan reads {VERSION}; prepare it again")
+        self.resolution = self._number("resolution")
+        self.num_views = self._number("num_views")
+        self.image_size = self._number("image_size")
+        sizes = 2 <= self.resolution <= 512 and self.resolution % 2 == 0
+        if not sizes or not 0 <= self.num_views <= 4096 or not 0 <= self.image_size <= 4096:
             raise DatasetError(f"{self.path}: impossible sizes in its header; the file is damaged")
-        count = int(self._file["label"].shape[0])
-        size = (self.num_views, self.image_size, self.image_size, 4)
+        classes = json.loads(self._text("classes"))
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise DatasetError(f"{self.path}: its classes are no list of names; the file is damaged")
+        self.classes: list[str] = classes
+        count = int(self._stored("occupancy").shape[0])
         expected: dict[str, tuple[tuple[int, ...], str]] = {
             "occupancy": ((count, self.resolution**3 // 8), "uint8"),
             "label": ((count,), "int16"),
             "split": ((count,), "uint8"),
+            "name": ((count,), "text"),
+            "source": ((count,), "text"),
             "transform": ((count, 4), "float64"),
         }
         if self.num_views:
             expected |= {
-                "views": ((count, *size), "uint8"),
+                "views": ((count, self.num_views, self.image_size, self.image_size, 4), "uint8"),
                 "cameras": ((count, self.num_views, 7), "float32"),
             }
         for name, (shape, dtype) in expected.items():
             self._check(name, shape, dtype)
         self.num_backgrounds = 0
         if "backgrounds" in self._file:
-            self.num_backgrounds = int(self._file["backgrounds"].shape[0])
+            self.num_backgrounds = int(self._stored("backgrounds").shape[0])
             self._check("backgrounds", (self.num_backgrounds, self.image_size, self.image_size, 3), "uint8")
         self._labels = self._file["label"][:]
         self._splits = self._file["split"][:]
         if count and (self._labels.min() < 0 or self._labels.max() >= len(self.classes) or self._splits.max() > 1):
             raise DatasetError(f"{self.path}: labels outside its {len(self.classes)} classes; the file is damaged")
 
-    def _check(self, name: str, shape: tuple[int, ...], dtype: str) -> None:
-        """Refuse links, external or virtual storage, and wrong sizes, before anything is allocated."""
+    def _number(self, name: str) -> int:
+        attribute = self._file.attrs.get_id(name)
+        if attribute.shape != () or attribute.dtype.kind not in "iu":
+            raise DatasetError(f"{self.path}: {name!r} in its header is no whole number; the file is damaged")
+        return int(self._file.attrs[name])
+
+    def _text(self, name: str) -> str:
+        """Read a text of the header, where it has a fixed length; see the top of this file for why."""
+        if name not in self._file.attrs:
+            return ""
+        attribute = self._file.attrs.get_id(name)
+        if attribute.shape != () or attribute.dtype.kind != "S":
+            raise DatasetError(f"{self.path}: {name!r} in its header is no text of fixed length; prepare it again")
+        return bytes(self._file.attrs[name]).decode()
+
+    def _stored(self, name: str) -> h5py.Dataset:
+        """Return a column; refuse links, and external or virtual storage, before they are followed."""
         link = self._file.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
             raise DatasetError(f"{self.path}: {name!r} is {'missing' if link is None else 'a link'}; prepare it again")
         data = self._file[name]
         if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
             raise DatasetError(f"{self.path}: {name!r} is stored outside the file, which is refused; prepare it again")
-        if data.shape != shape or data.dtype != dtype:
+        return data
+
+    def _check(self, name: str, shape: tuple[int, ...], dtype: str) -> None:
+        """Refuse wrong types and sizes, and rows that are declared but not there, before anything is allocated."""
+        data = self._stored(name)
+        short_text = data.dtype.kind == "S" and data.dtype.itemsize <= _MAX_TEXT
+        if data.shape != shape or not (short_text if dtype == "text" else data.dtype == dtype):
             raise DatasetError(
                 f"{self.path}: {name!r} is {data.dtype} {data.shape}, expected {dtype} {shape}; prepare it again"
             )
         if int(np.prod(shape[1:], dtype=np.int64)) > _MAX_BYTES_PER_ITEM:
             raise DatasetError(f"{self.path}: one row of {name!r} is over 1 GiB; the file is damaged")
+        chunks = _chunks(name, shape)
+        if data.chunks != chunks or not data.fletcher32:
+            raise DatasetError(f"{self.path}: {name!r} is not stored in rows with checksums; prepare it again")
+        declared = int(np.prod([-(-side // chunk) for side, chunk in zip(shape, chunks, strict=True)], dtype=np.int64))
+        stored = data.id.get_num_chunks()
+        if stored != declared:
+            raise DatasetError(
+                f"{self.path}: {name!r} declares {declared} pieces and holds {stored}; copy or prepare the file again"
+            )
 
     def summary(self) -> dict[str, dict[str, int]]:
         """Return the number of shapes of each class in each split, over the whole file."""
@@ -294,11 +342,17 @@ class Dataset:
 
     def names(self) -> list[str]:
         """Return the names of the selected shapes."""
-        return [name.decode() for name in self._file["name"][:][self.rows]]
+        return [bytes(name).decode(errors="replace") for name in self._column("name")[self.rows]]
 
     def transforms(self) -> NDArray[np.float64]:
         """Return scale and centre (N, 4) of the selected shapes."""
-        return np.asarray(self._file["transform"][:][self.rows])
+        return np.asarray(self._column("transform")[self.rows])
+
+    def _column(self, name: str) -> NDArray[Any]:
+        try:
+            return np.asarray(self._file[name][:])
+        except (OSError, RuntimeError) as error:
+            raise DatasetError(f"{self.path}: {name!r} fails its checksum; copy or prepare the file again") from error
 
     def _row(self, name: str, *index: int) -> NDArray[np.uint8]:
         try:
@@ -317,6 +371,12 @@ class Dataset:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _chunks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the chunks in which a column of this shape is stored: whole rows; single pictures of the views."""
+    item = (1, *shape[2:]) if name == "views" else shape[1:]
+    return _CHUNKS.get(name, _CHUNK_OF_SCALARS), *item
 
 
 def _open(path: Path) -> h5py.File:

@@ -56,8 +56,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder, a file was expected")
+        _refuse_other_than_file(path)
         handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX + path.suffix, dir=path.parent)
         os.close(handle)
         partial = Path(name)
@@ -78,6 +77,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         if partial is not None:
             with contextlib.suppress(OSError):
                 partial.unlink()
+
+
+def _refuse_other_than_file(path: Path) -> None:
+    """Refuse a folder, and a device or pipe (``/dev/null``), in whose place a file would be put."""
+    if path.is_dir():
+        raise IsADirectoryError(21, "it is a folder, a file name was expected")
+    if path.exists() and not path.is_file():
+        raise OSError(22, "it is a device or a pipe, a file name was expected")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -106,12 +113,11 @@ def check_output(path: str | Path) -> Path:
     Raises
     ------
     StorageError
-        If the folder cannot be made or written, or `path` is a folder.
+        If the folder cannot be made or written, or `path` is a folder or a device.
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder, a file name was expected")
+        _refuse_other_than_file(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass

@@ -60,7 +60,7 @@ def interpolate(
     lengths = a.norm(), b.norm()
     cosine = float((a @ b) / (lengths[0] * lengths[1]).clamp_min(1e-12))
     angle = float(np.arccos(np.clip(cosine, -1, 1)))
-    if np.sin(angle) < 1e-4:
+    if np.sin(angle) < 1e-4 or not min(lengths) > 0:
         return torch.lerp(a, b, t)
     ways = (torch.sin((1 - t) * angle) * a / lengths[0] + torch.sin(t * angle) * b / lengths[1]) / np.sin(angle)
     walk: Tensor = ways * torch.lerp(lengths[0], lengths[1], t)
@@ -87,6 +87,8 @@ def arithmetic(expression: str, latents: Mapping[str, Tensor]) -> Tensor:
     ------
     UsageError
         If the expression does not parse or names an unknown latent.
+    InputError
+        For latents of different lengths.
 
     Examples
     --------
@@ -102,7 +104,11 @@ def arithmetic(expression: str, latents: Mapping[str, Tensor]) -> Tensor:
             raise UsageError(f"cannot read {expression!r} at {text[place:]!r}; expected something like  A - B + 0.5*C")
         if term["name"] not in latents:
             raise UsageError(f"no latent {term['name']!r} in {expression!r}; {nearest(term['name'], latents)}")
-        value = latents[term["name"]] * (float(term["factor"] or 1) * (-1 if term["sign"] == "-" else 1))
+        latent = latents[term["name"]]
+        if total is not None and latent.shape != total.shape:
+            lengths = f"{tuple(total.shape)} and {tuple(latent.shape)}"
+            raise InputError(f"latents of shapes {lengths} in {expression!r}; expected all alike")
+        value = latent * (float(term["factor"] or 1) * (-1 if term["sign"] == "-" else 1))
         total = value if total is None else total + value
         place = term.end()
         while place < len(text) and text[place].isspace():

@@ -36,6 +36,7 @@ from voxgan.errors import (
     UsageError,
 )
 from voxgan.files import check_output, sweep_temporaries, write_bytes, write_json
+from voxgan.metrics.iou import iou
 from voxgan.models.model import Batch, Model, make_config
 
 __all__ = ["Training", "resume", "train"]
@@ -165,6 +166,7 @@ def train(
         merged["classes"] = wanted or tuple(dataset.classes)
         config, training = _split_options(kind, merged)
         _check_fit(kind, config, training, dataset)
+        _device(training.device)
         check_output(out / "config.json")
         torch.manual_seed(step_seed(training.seed, -1))
         network = kind(config)
@@ -205,7 +207,7 @@ def resume(run: str | Path, report: Report | None = None, steps: int | None = No
     """
     folder, content = checkpoint.read_config(run)
     facts = content.get("training")
-    if not isinstance(facts, dict) or not {"options", "data"} <= set(facts):
+    if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
         raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
     sweep_temporaries(folder)
     if steps is not None:
@@ -264,8 +266,7 @@ class _Run:
         self.phases = model.phases
         self.optimizers = {
             phase.name: torch.optim.Adam(
-                [p for name in phase.trains for p in getattr(model, name).parameters()],
-                lr=phase.rate,
+                [{"params": list(getattr(model, name).parameters()), "lr": rate} for name, rate in phase.rates.items()],
                 betas=(phase.beta1, 0.999),
             )
             for phase in self.phases
@@ -287,18 +288,18 @@ class _Run:
             for step in range(start, steps):
                 began = time.perf_counter()
                 figures = self._step(step)
-                done = step + 1
+                done, stop = step + 1, self.stop
                 figures["shapes_per_s"] = self.training.batch / (time.perf_counter() - began)
                 if self.training.sample_every and (done % self.training.sample_every == 0 or done == steps):
                     figures |= self._sample(done)
                 self._log(done, figures)
-                if done % self.training.save_every == 0 or done == steps or self.stop:
+                if done % self.training.save_every == 0 or done == steps or stop:
                     self.save(done)
                 if self.report is not None:
                     self.report(done, steps, figures)
-                if self.stop:
+                if stop:
                     raise KeyboardInterrupt(f"stopped after step {done}, which is saved")
-        if done == start and not (self.folder / "resume.json").is_file():
+        if done == start:  # the last stop may have come between its state and its weights
             self.save(done)
         return self.snapshot()
 
@@ -327,11 +328,13 @@ class _Run:
         batch = make_batch(self.data, indices, "image" in model.conditions, training.augment, self.device)
         decay = 0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / training.steps)) if training.cosine else 1.0
         figures: dict[str, float] = {}
+        statistics = {key: value.clone() for key, value in model.named_buffers()}
         sound = True
         for phase in self.phases:
-            for group in self.optimizers[phase.name].param_groups:
-                group["lr"] = phase.rate * decay
-            moves = phase.when(self.last)
+            groups = self.optimizers[phase.name].param_groups
+            for group, rate in zip(groups, phase.rates.values(), strict=True):
+                group["lr"] = rate * decay
+            moves = sound and phase.when(self.last)
             for _ in range(phase.repeat):
                 for name, network in model.named_children():
                     network.requires_grad_(name in phase.trains)
@@ -340,8 +343,12 @@ class _Run:
                 figures |= {(k if k == "accuracy" else f"{phase.name}.{k}"): v for k, v in terms.items()}
             figures[f"{phase.name}.moved"] = float(moves and sound)
         self._count_bad(sound, step)
-        self._average(step)
-        self.last = {key: value for key, value in figures.items() if np.isfinite(value)}
+        if sound:
+            self._average(step)
+            self.last = {key: value for key, value in figures.items() if np.isfinite(value)}
+        else:  # batch norms have seen what was not finite, and would keep it
+            for key, value in model.named_buffers():
+                value.copy_(statistics[key])
         return figures
 
     def _phase(self, name: str, batch: Batch, moves: bool) -> tuple[dict[str, float], bool]:
@@ -399,7 +406,7 @@ class _Run:
         if not path.is_file():
             return
         kept = []
-        for line in path.read_text().splitlines():
+        for line in path.read_text(errors="replace").splitlines():
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
@@ -444,22 +451,20 @@ class _Run:
 
     def _sample(self, step: int) -> dict[str, float]:
         """Write samples from fixed latents, and reconstructions of fixed views, as a PNG; return the scores."""
-        model = self.snapshot()
-        try:
-            from voxgan.preview import sheet, write_png
+        from voxgan.preview import sheet, write_png
 
-            picture = sheet(
-                model.generate(_NUM_SAMPLES, seed=self.training.seed).occupancy,
-                columns=_NUM_SAMPLES,
-                size=_TILE,
-            )
-        except MissingExtraError:
-            return {}
+        model = self.snapshot()
+        picture = sheet(
+            model.generate(_NUM_SAMPLES, seed=self.training.seed).occupancy,
+            columns=_NUM_SAMPLES,
+            size=_TILE,
+        )
         scores: dict[str, float] = {}
         if "image" in model.conditions:
             scores, rows = self._reconstructions(model)
             picture = np.concatenate([*rows, picture])
-        write_png(self.folder / "samples" / f"{step:08d}.png", picture)
+        with contextlib.suppress(MissingExtraError):  # without Pillow there are no pictures, but scores
+            write_png(self.folder / "samples" / f"{step:08d}.png", picture)
         return scores
 
     def _reconstructions(self, model: Model) -> tuple[dict[str, float], list[NDArray[np.uint8]]]:
@@ -476,8 +481,7 @@ class _Run:
         real = batch["occupancy"][:, 0].cpu().numpy()
         if data is not self.data:
             data.close()
-        both, either = (found >= 0.5) & (real > 0), (found >= 0.5) | (real > 0)
-        overlap = both.sum(axis=(1, 2, 3)) / np.maximum(either.sum(axis=(1, 2, 3)), 1)
+        overlap = iou(found, real)
         shown = np.linspace(0, len(chosen) - 1, min(len(chosen), _NUM_SAMPLES)).astype(np.int64)
         step = batch["image"].shape[-1] // _TILE
         images = (batch["image"][shown, :, ::step, ::step][:, :, :_TILE, :_TILE] * 255).byte().cpu().numpy()

@@ -7,6 +7,7 @@ cube. Shape letters everywhere: B batch, C channels, R resolution, L latent, K c
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ class Shapes:
     Raises
     ------
     InputError
-        If the array is no batch of cubes, or not finite.
+        If the array is no batch of cubes, or not finite, or scale and centre do not fit it.
 
     Examples
     --------
@@ -75,8 +76,10 @@ class Shapes:
         if (scale is None) != (centre is None):
             raise InputError("scale and centre belong together; give both or neither")
         self.occupancy: NDArray[np.float32] = grid
-        self.scale = None if scale is None else np.asarray(scale, np.float64).reshape(len(grid))
-        self.centre = None if centre is None else np.asarray(centre, np.float64).reshape(len(grid), 3)
+        self.scale = _checked(scale, "scale", (len(grid),))
+        self.centre = _checked(centre, "centre", (len(grid), 3))
+        if self.scale is not None and not (self.scale > 0).all():
+            raise InputError(f"a scale of {self.scale.min():g}; expected lengths above 0")
 
     @property
     def resolution(self) -> int:
@@ -200,6 +203,17 @@ class Shapes:
         importlib.import_module("viewer.scene").show(self)
 
 
+def _checked(values: NDArray[Any] | None, name: str, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
+    if values is None:
+        return None
+    numbers = np.asarray(values, np.float64)
+    if numbers.size != np.prod(shape):
+        raise InputError(f"{name} has the shape {numbers.shape}; expected {shape}")
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{name} holds NaN or infinity; expected finite numbers")
+    return numbers.reshape(shape)
+
+
 def cell_centres(resolution: int) -> NDArray[np.float64]:
     """Return the centres of all cells in the unit cube, (R, R, R, 3).
 
@@ -229,19 +243,30 @@ def _directions() -> NDArray[np.float32]:
 
 
 def _surface_points(triangles: NDArray[np.float64], spacing: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return points on the triangles, at least one each and about `spacing` apart, and their unit normals."""
+    """Return points spread evenly over the triangles, about `spacing` apart or closer, and their unit normals.
+
+    Each triangle is walked along its longest side in equal steps; the height above that side follows the golden
+    ratio. So a sliver gets points all along, and a large triangle no gaps, as points drawn by chance would leave.
+    """
     cross = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    length = np.linalg.norm(cross, axis=1)
-    wanted = 0.5 * length / spacing**2
+    area = np.linalg.norm(cross, axis=1)
+    sides = np.linalg.norm(np.roll(triangles, -1, axis=1) - triangles, axis=2)
+    first = np.argmax(sides, axis=1)
+    longest = sides.max(axis=1)
+    a, b, apex = (triangles[np.arange(len(triangles)), (first + i) % 3] for i in range(3))
+    foot = np.einsum("ij,ij->i", apex - a, b - a) / np.maximum(longest, 1e-30) ** 2
+    foot = np.clip(foot, 1e-9, 1 - 1e-9)
+    wanted = np.maximum(area / spacing**2, longest / spacing)
     count = np.maximum(1, np.ceil(wanted * min(1.0, 2e6 / max(wanted.sum(), 1.0)))).astype(np.int64)
     owner = np.repeat(np.arange(len(triangles)), count)
-    u, v = np.random.default_rng(0).random((2, len(owner)))
-    over = u + v > 1
-    u[over], v[over] = 1 - u[over], 1 - v[over]
-    t = triangles[owner]
-    points = t[:, 0] + u[:, None] * (t[:, 1] - t[:, 0]) + v[:, None] * (t[:, 2] - t[:, 0])
-    normals = cross / np.maximum(length, 1e-30)[:, None]
-    return points, normals[owner]
+    step = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    along = ((step + 0.5) / count[owner])[:, None]
+    up = ((step + 0.5) * (np.sqrt(5) - 1) / 2 % 1)[:, None]
+    rise = np.minimum(along / foot[owner, None], (1 - along) / (1 - foot[owner, None]))  # of the column, 1 at the apex
+    below = a[owner] + along * (b - a)[owner]
+    top = (apex - a - foot[:, None] * (b - a))[owner]
+    normals = cross / np.maximum(area, 1e-30)[:, None]
+    return below + up * rise * top, normals[owner]
 
 
 def voxelise(mesh: trimesh.Trimesh, resolution: int = 64) -> Shapes:
@@ -329,8 +354,10 @@ def _mark_thin(
     Where the winding cannot be trusted both sides are tried, and the middle must be enclosed. An open sheet, which has
     no inside at all, marks the cells that it runs through.
     """
+    from scipy.ndimage import binary_dilation
+
     resolution = len(grid)
-    points, normals = _surface_points(triangles, 0.4 / resolution)
+    points, normals = _surface_points(triangles, 0.5 / resolution)
     reach = 1.25 * np.abs(normals).max(axis=1) / resolution
     for side in (-1.0,) if sound else (-1.0, 1.0):
         ways = np.ascontiguousarray(side * normals, np.float32)
@@ -343,12 +370,11 @@ def _mark_thin(
             cells = cells[_enclosed(scene, middles[first], escapes_needed)]
         grid[tuple(cells.T)] = True
     if not sound:
-        near = grid.copy()
-        for axis in range(3):
-            near |= np.roll(near, 1, axis) | np.roll(near, -1, axis)
-        cells = _cell_of(points, resolution)
-        cells = cells[~near[tuple(cells.T)]]
-        grid[tuple(cells.T)] = True
+        sheet = np.zeros_like(grid)
+        sheet[tuple(_cell_of(points, resolution).T)] = True
+        around = np.ones((3, 3, 3), bool)
+        apart = sheet & ~binary_dilation(grid, around)
+        grid |= apart | (sheet & binary_dilation(apart, around))  # up to what it ends at
 
 
 def _flood(grid: NDArray[np.bool_], scene: Any, centres: NDArray[np.float64]) -> None:
@@ -431,8 +457,8 @@ def resample(volume: NDArray[Any], resolution: int = 64) -> Shapes:
 def write_npz(path: str | Path, shapes: Shapes) -> None:
     """Write shapes as a compressed npz with ``occupancy`` and, where known, ``scale`` and ``centre``."""
     extra = {} if shapes.scale is None else {"scale": shapes.scale, "centre": shapes.centre}
-    with atomic_write(path) as partial:
-        np.savez_compressed(partial, occupancy=shapes.occupancy, **extra)  # type: ignore[arg-type]
+    with atomic_write(path) as partial, partial.open("wb") as file:  # given a name, numpy would add .npz to a .NPZ
+        np.savez_compressed(file, occupancy=shapes.occupancy, **extra)  # type: ignore[arg-type]
 
 
 def write_binvox(path: str | Path, shapes: Shapes) -> None:
@@ -470,31 +496,35 @@ def read_volume(path: str | Path) -> Shapes:
     """
     path = Path(path)
     try:
-        if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                if "occupancy" not in archive:
-                    raise InputError(f"{path}: holds no array 'occupancy'; it has {sorted(archive)}")
-                return Shapes(archive["occupancy"], archive.get("scale"), archive.get("centre"))
-        return _parse_binvox(path, path.read_bytes())
-    except InputError:
-        raise
+        content = path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        return (_parse_npz if path.suffix.lower() == ".npz" else _parse_binvox)(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except Exception as error:
         raise InputError(f"{path}: not a readable {path.suffix} volume ({error}); export it again") from error
 
 
-def _parse_binvox(path: Path, content: bytes) -> Shapes:
+def _parse_npz(content: bytes) -> Shapes:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        if "occupancy" not in archive:
+            raise InputError(f"holds no array 'occupancy'; it has {sorted(archive)}")
+        return Shapes(archive["occupancy"], archive.get("scale"), archive.get("centre"))
+
+
+def _parse_binvox(content: bytes) -> Shapes:
     head, mark, body = content.partition(b"data\n")
     if not content.startswith(b"#binvox") or not mark:
-        raise InputError(f"{path}: not a binvox file; expected the header '#binvox 1'")
+        raise InputError("not a binvox file; expected the header '#binvox 1'")
     fields = {line.split()[0]: line.split()[1:] for line in head.decode("ascii").splitlines() if line.split()}
     sides = [int(value) for value in fields["dim"]]
     if len(set(sides)) != 1 or len(sides) != 3 or not 1 <= sides[0] <= _MAX_SIDE:
-        raise InputError(f"{path}: a grid of {sides}; expected a cube of at most {_MAX_SIDE}³")
+        raise InputError(f"a grid of {sides}; expected a cube of at most {_MAX_SIDE}³")
     pairs = np.frombuffer(body, np.uint8)
     if len(pairs) % 2 or int(pairs[1::2].sum(dtype=np.int64)) != sides[0] ** 3:
-        raise InputError(f"{path}: its runs do not fill {sides[0]}³ cells; the file is cut short or damaged")
+        raise InputError(f"its runs do not fill {sides[0]}³ cells; the file is cut short or damaged")
     flat = np.repeat(pairs[::2] > 0, pairs[1::2])
     grid = flat.reshape(sides).transpose(0, 2, 1)
     edge = float(fields.get("scale", ["1"])[0])

@@ -44,4 +44,5 @@ class Gate:
     def __call__(self, last: Mapping[str, float]) -> bool:
         """Say whether D may learn, given the figures of the last batch."""
         value = last.get("accuracy")
-        return value is None or value <= self.threshold
+        # The figure comes from single precision, where 160 right of 200 are 0.80000001.
+        return value is None or value <= self.threshold + 1e-6

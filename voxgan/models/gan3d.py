@@ -41,8 +41,8 @@ class GAN3D(Model):
         """D behind the gate, then G."""
         c = self.config
         return (
-            Phase("discriminator", ("discriminator",), c.discriminator_rate, c.beta1, when=Gate(c.gate)),
-            Phase("generator", ("generator",), c.generator_rate, c.beta1),
+            Phase("discriminator", {"discriminator": c.discriminator_rate}, c.beta1, when=Gate(c.gate)),
+            Phase("generator", {"generator": c.generator_rate}, c.beta1),
         )
 
     def generated(self, batch: Batch) -> Tensor:

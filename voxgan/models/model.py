@@ -43,10 +43,10 @@ class Phase:
     ----------
     name : str
         Handed to `Model.loss`.
-    trains : tuple of str
-        The sub-networks that it moves; all others are frozen meanwhile.
-    rate, beta1 : float
-        Adam's learning rate and first momentum.
+    rates : mapping of str to float
+        Adam's learning rate for each sub-network that it moves; all others are frozen meanwhile.
+    beta1 : float
+        Adam's first momentum.
     repeat : int
         How many times a step.
     when : callable
@@ -54,11 +54,15 @@ class Phase:
     """
 
     name: str
-    trains: tuple[str, ...]
-    rate: float
+    rates: Mapping[str, float]
     beta1: float = 0.5
     repeat: int = 1
     when: Callable[[Figures], bool] = always
+
+    @property
+    def trains(self) -> tuple[str, ...]:
+        """The sub-networks that it moves."""
+        return tuple(self.rates)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from voxgan.adversarial.gate import Gate, accuracy
 from voxgan.errors import UsageError, nearest
@@ -19,6 +19,7 @@ from voxgan.voxels import Shapes
 
 __all__ = ["MODEL", "VAEGAN3D", "VAEGANConfig", "kl_divergence"]
 
+_FIRST_LOG_VARIANCE = -4.0
 _RECONSTRUCTIONS = ("l2", "bce_dice")
 
 
@@ -31,7 +32,7 @@ class VAEGANConfig(Config):
     encoder_width : int
         Channels of the image encoder's first convolution; 0 takes `width`.
     encoder_rate : float
-        Adam's rate for the encoder (joint training uses `generator_rate` for both).
+        Adam's rate for the encoder.
     reconstruction : {"bce_dice", "l2"}
         ``l2`` is the paper's ‖G(E(y)) − x‖₂; ``bce_dice`` is binary cross-entropy + ½ (1 − dice), which neither
         drowns thin parts nor rewards an empty grid.
@@ -45,7 +46,7 @@ class VAEGANConfig(Config):
 
     prior: str = "normal"
     encoder_width: int = 0
-    encoder_rate: float = 0.0025
+    encoder_rate: float = 3e-4
     reconstruction: str = "bce_dice"
     reconstruction_weight: float = 1.0
     kl_weight: float = 1e-4
@@ -80,6 +81,15 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
+def _start_certain(encoder: ImageEncoder) -> None:
+    """Begin with a small, nearly constant variance: at variance 1 the noise drowns all that the photo says."""
+    last = cast(nn.Conv2d, encoder.layers[-1])
+    assert last.bias is not None
+    with torch.no_grad():
+        last.weight[encoder.latent :] *= 0.01
+        last.bias[encoder.latent :] = _FIRST_LOG_VARIANCE
+
+
 class VAEGAN3D(Model):
     """Image encoder, generator and discriminator.
 
@@ -104,6 +114,7 @@ class VAEGAN3D(Model):
         self.generator = Generator(config.resolution, config.width, config.latent)
         self.discriminator = Discriminator(config.resolution, config.discriminator_width or config.width, config.pack)
         self.encoder = ImageEncoder(config.encoder_width or config.width, config.latent)
+        _start_certain(self.encoder)
 
     @property
     def options(self) -> VAEGANConfig:
@@ -114,14 +125,14 @@ class VAEGAN3D(Model):
     def phases(self) -> tuple[Phase, ...]:
         """D behind the gate; then E, then G, or both at once."""
         c = self.options
-        discriminator = Phase("discriminator", ("discriminator",), c.discriminator_rate, c.beta1, when=Gate(c.gate))
+        discriminator = Phase("discriminator", {"discriminator": c.discriminator_rate}, c.beta1, when=Gate(c.gate))
         if c.joint:
-            both = Phase("autoencoder", ("encoder", "generator"), c.generator_rate, c.beta1)
+            both = Phase("autoencoder", {"encoder": c.encoder_rate, "generator": c.generator_rate}, c.beta1)
             return (both,) if c.adversarial_weight == 0 else (discriminator, both)
         return (
             discriminator,
-            Phase("encoder", ("encoder",), c.encoder_rate, c.beta1),
-            Phase("generator", ("generator",), c.generator_rate, c.beta1),
+            Phase("encoder", {"encoder": c.encoder_rate}, c.beta1),
+            Phase("generator", {"generator": c.generator_rate}, c.beta1),
         )
 
     def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
@@ -223,6 +234,8 @@ class VAEGAN3D(Model):
         background : {"auto", "keep", "remove"}
             What to do with the background.
         """
+        if not hasattr(self, "encoder"):
+            raise UsageError("these weights hold no image encoder; use a model saved with it, as load('furniture')")
         if isinstance(photos, np.ndarray | Tensor) and photos.ndim == 4:
             images = torch.as_tensor(photos, dtype=torch.float32)
         else:

@@ -18,6 +18,7 @@ OPTIONS = {
     "kl_weight": 2e-4,  # against a reconstruction term near 0.3
     "adversarial_weight": 0.01,
     "generator_rate": 1e-3,
+    "encoder_rate": 3e-4,  # its last layer adds up 16,384 inputs: at 1e-3 its outputs jump
     "discriminator_rate": 1e-4,
     "beta1": 0.5,
     "gate": 0.8,

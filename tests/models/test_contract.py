@@ -1,0 +1,333 @@
+"""What every model, with every adversarial loss, promises; a new file in either registry is tested at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from voxgan import adversarial, models
+from voxgan.dataset import Dataset
+from voxgan.errors import InputError, UsageError
+from voxgan.models.model import Config, Model, make_config
+from voxgan.models.vae_gan3d import VAEGANConfig, kl_divergence
+from voxgan.training import Training, _Run
+
+TINY: dict[str, Any] = {"resolution": 16, "width": 4, "latent": 8}
+VARIANTS: dict[str, list[dict[str, Any]]] = {"vae_gan3d": [{"joint": True}, {"joint": False}]}
+KINDS = [(name, options) for name in models.names() for options in VARIANTS.get(name, [{}])]
+GRID = [
+    pytest.param(name, {**options, "adversarial": loss, "pack": pack}, id=f"{name}-{options}-{loss}-{pack}")
+    for name, options in KINDS
+    for loss in adversarial.names()
+    for pack in (1, 2)
+]
+EVERY = pytest.mark.parametrize(("name", "options"), [pytest.param(*k, id=f"{k[0]}-{k[1]}") for k in KINDS])
+
+
+def make(name: str, **options: Any) -> Model:
+    torch.manual_seed(0)
+    kind = models.find(name)
+    return kind(make_config(kind.Config, TINY | options))
+
+
+def weights(model: Model) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+# ------------------------------------------------------------------------------------------------- phases
+@pytest.mark.parametrize(("name", "options"), GRID)
+def test_one_phase_moves_exactly_the_weights_that_it_names(
+    name: str, options: dict[str, Any], tmp_path: Path, tiny_data: Path
+) -> None:
+    count = len(make(name, **options).phases)
+    assert count >= 2
+    for chosen in range(count):
+        model = make(name, **options)
+        before = weights(model)
+        with Dataset(tiny_data) as data:
+            run = _Run(model, data, Training(batch=4), tmp_path, {}, None)
+            run.phases = tuple(
+                dataclasses.replace(phase, when=lambda last, moves=place == chosen: moves)
+                for place, phase in enumerate(run.phases)
+            )
+            figures = run._step(0)
+        phase = run.phases[chosen]
+        moved = {key for key, value in weights(model).items() if not torch.equal(value, before[key])}
+        assert moved == {key for key in before if key.split(".", 1)[0] in phase.trains}
+        assert moved
+        assert not [key for key, value in model.named_parameters() if value.grad is not None]  # nothing left behind
+        assert all(figures[f"{p.name}.moved"] == float(p is phase) for p in run.phases)
+
+
+@pytest.mark.parametrize(("name", "options"), GRID)
+def test_all_phases_together_move_every_weight(
+    name: str, options: dict[str, Any], tmp_path: Path, tiny_data: Path
+) -> None:
+    model = make(name, **options)
+    before = weights(model)
+    with Dataset(tiny_data) as data:
+        _Run(model, data, Training(batch=4), tmp_path, {}, None)._step(0)
+    assert {key for key, value in weights(model).items() if torch.equal(value, before[key])} == set()
+
+
+@EVERY
+def test_shapes_from_noise_are_made_once_a_step(
+    name: str, options: dict[str, Any], tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, batches = [], []
+    plain_draw, plain_loss = Model.draw_latents, models.find(name).loss
+
+    def draw(model: Model, *args: Any) -> Tensor:
+        drawn.append(plain_draw(model, *args))
+        return drawn[-1]
+
+    def loss(model: Model, phase: str, batch: Any) -> Any:
+        terms = plain_loss(model, phase, batch)
+        batches.append(batch.get("generated"))
+        return terms
+
+    monkeypatch.setattr(Model, "draw_latents", draw)
+    monkeypatch.setattr(models.find(name), "loss", loss)
+    with Dataset(tiny_data) as data:
+        _Run(make(name, **options), data, Training(batch=4), tmp_path, {}, None)._step(0)
+    assert len(drawn) == 1
+    seen = [batch for batch in batches if batch is not None]
+    assert len(seen) >= 2 and all(batch is seen[0] for batch in seen)
+
+
+def test_joint_training_runs_the_generator_once(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from voxgan.networks import Generator
+
+    sizes, plain = [], Generator.logits
+
+    def logits(network: Generator, z: Tensor) -> Tensor:
+        sizes.append(len(z))
+        return plain(network, z)
+
+    monkeypatch.setattr(Generator, "logits", logits)
+    with Dataset(tiny_data) as data:
+        _Run(make("vae_gan3d", prior_share=0.5), data, Training(batch=4), tmp_path, {}, None)._step(0)
+    assert sizes == [4 + 2]  # four photos, half as many from noise
+
+
+def test_without_an_adversary_joint_training_has_one_phase() -> None:
+    phases = make("vae_gan3d", adversarial_weight=0.0).phases
+    assert [phase.trains for phase in phases] == [("encoder", "generator")]
+
+
+@pytest.mark.parametrize(("share", "pack", "expected"), [(0.5, 1, 4), (0.01, 1, 1), (0.01, 2, 2), (0.4, 2, 2)])
+def test_prior_share_is_whole_packs(share: float, pack: int, expected: int) -> None:
+    model = make("vae_gan3d", prior_share=share, pack=pack)
+    assert model._num_prior({"occupancy": torch.zeros(8, 1, 1, 1, 1)}) == expected
+
+
+def test_packs_lie_side_by_side() -> None:
+    shapes = torch.rand(6, 1, 16, 16, 16)
+    packed = make("gan3d", pack=3).packs(shapes)
+    assert packed.shape == (2, 3, 16, 16, 16)
+    assert torch.equal(packed[1, 2], shapes[5, 0])
+
+
+def test_instance_noise_has_its_deviation() -> None:
+    noisy = make("gan3d", instance_noise=0.25).packs(torch.zeros(4, 1, 16, 16, 16))
+    assert float(noisy.std()) == pytest.approx(0.25, rel=0.05)
+    assert not make("gan3d").packs(torch.zeros(4, 1, 16, 16, 16)).any()
+
+
+# ------------------------------------------------------------------------------------------ terms of losses
+def test_kl_against_sampling() -> None:
+    torch.manual_seed(0)
+    mean, log_variance = torch.tensor([[0.5, -1.0, 2.0]]), torch.tensor([[-1.0, 0.3, 0.8]])
+    q = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    z = q.sample((400_000,))
+    sampled = (q.log_prob(z) - torch.distributions.Normal(0.0, 1.0).log_prob(z)).sum(-1).mean()
+    assert float(kl_divergence(mean, log_variance)) == pytest.approx(float(sampled), rel=5e-3)
+
+
+def test_kl_of_the_prior_itself_is_zero_and_of_a_shift_half_its_square() -> None:
+    zeros = torch.zeros(2, 5)
+    assert kl_divergence(zeros, zeros).tolist() == [0, 0]
+    assert kl_divergence(zeros + 3, zeros).tolist() == [22.5, 22.5]
+
+
+def test_reconstruction_terms_in_closed_form() -> None:
+    real = torch.zeros(2, 1, 2, 2, 2)
+    real[0, 0, 0] = 1  # four of eight
+    real[1, 0, 0, 0, 0] = 1
+    logits = torch.zeros_like(real)
+    l2 = make("vae_gan3d", reconstruction="l2")._reconstruction(logits, real)
+    assert float(l2) == pytest.approx(np.sqrt(8 * 0.25))
+    found = make("vae_gan3d", reconstruction="bce_dice")._reconstruction(logits, real)
+    dice = np.mean([(2 * 2 + 1) / (4 + 4 + 1), (2 * 0.5 + 1) / (4 + 1 + 1)])
+    assert float(found) == pytest.approx(np.log(2) + 0.5 * (1 - dice), rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------- options
+@pytest.mark.parametrize("name", models.names())
+def test_unknown_option_names_the_nearest(name: str) -> None:
+    with pytest.raises(UsageError, match=r"unknown option 'widht'; did you mean 'width'\? known: .*latent"):
+        make(name, widht=4)
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("width", "wide"),
+        ("width", 4.5),
+        ("width", None),
+        ("width", []),
+        ("latent", "1e3"),
+        ("latent", float("nan")),
+        ("gate", "half"),
+        ("gate", None),
+        ("generator_rate", {}),
+        ("classes", 5),
+    ],
+)
+def test_wrong_types(name: str, key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{key}="):
+        make(name, **{key: value})
+
+
+@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("resolution", 20, "16, 32, 64, 128"),
+        ("width", 3, "even number"),
+        ("width", 0, "even number"),
+        ("width", 514, "2 to 512"),
+        ("discriminator_width", 5, "even number"),
+        ("prior", "unifrom", "did you mean 'uniform'"),
+        ("adversarial", "minmax", "did you mean 'minimax'"),
+        ("adversarial", "gate", "known: "),
+        ("pack", 0, "1 or more"),
+        ("latent", 0, "1 or more"),
+        ("gate", 1.5, "from 0 to 1"),
+        ("gate", float("nan"), "from 0 to 1"),
+        ("beta1", -0.1, "from 0 to 1"),
+        ("generator_rate", -1.0, "from 0 up"),
+        ("discriminator_rate", float("inf"), "from 0 up"),
+        ("instance_noise", float("nan"), "from 0 up"),
+    ],
+)
+def test_wrong_values(name: str, key: str, value: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=f"{key}=.*{says}"):
+        make(name, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("reconstruction", "l1"),
+        ("kl_weight", -1.0),
+        ("kl_weight", float("nan")),
+        ("encoder_rate", float("inf")),
+        ("prior_share", 0.0),
+        ("prior_share", 1.5),
+        ("encoder_width", -2),
+        ("joint", "perhaps"),
+    ],
+)
+def test_wrong_values_of_vae_gan3d(key: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{key}="):
+        make("vae_gan3d", **{key: value})
+
+
+def test_strings_as_typed_become_values() -> None:
+    typed = {"width": "1_6", "gate": "0.5", "joint": "false", "classes": "a,b", "prior": "uniform"}
+    config = make_config(VAEGANConfig, typed)
+    assert (config.width, config.gate, config.joint, config.classes) == (16, 0.5, False, ("a", "b"))
+    assert dataclasses.replace(Config()) == make_config(Config, {})
+
+
+@pytest.mark.parametrize("name", ["model", "gan", "", "vae_gan3d.x"])
+def test_unknown_model(name: str) -> None:
+    with pytest.raises(UsageError, match="no model"):
+        models.find(name)
+
+
+# ------------------------------------------------------------------------------------------------ sampling
+@EVERY
+def test_latents_come_from_the_prior_and_their_seed(name: str, options: dict[str, Any]) -> None:
+    model = make(name, **options, prior="uniform")
+    z = model.sample_latents(5000, seed=3)
+    assert z.shape == (5000, TINY["latent"])
+    assert torch.equal(z, model.sample_latents(5000, seed=3)) and not torch.equal(z, model.sample_latents(5000, 4))
+    assert not torch.equal(model.sample_latents(2), model.sample_latents(2))
+    assert 0 <= z.min() < 0.001 and 0.999 < z.max() <= 1
+    assert float(z.mean()) == pytest.approx(0.5, abs=0.01) and float(z.std()) == pytest.approx(12**-0.5, abs=0.01)
+    normal = make(name, **options, prior="normal").sample_latents(5000, seed=3)
+    assert float(normal.mean()) == pytest.approx(0, abs=0.02) and float(normal.std()) == pytest.approx(1, abs=0.02)
+
+
+@EVERY
+def test_seeded_sampling_leaves_the_global_generator_alone(name: str, options: dict[str, Any]) -> None:
+    model = make(name, **options)
+    state = torch.get_rng_state()
+    model.generate(2, seed=0)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@EVERY
+@pytest.mark.parametrize("training", [True, False])
+def test_sampling_is_in_evaluation_mode_and_restores(name: str, options: dict[str, Any], training: bool) -> None:
+    model = make(name, **options).train(training)
+    state = copy.deepcopy(model.state_dict())
+    shapes = model.generate(3, seed=0)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert all(module.training is training for module in model.modules())
+    assert shapes.occupancy.shape == (3, 16, 16, 16) and 0 < shapes.occupancy.min() < shapes.occupancy.max() < 1
+    # In evaluation mode a shape does not depend on its neighbours in the batch.
+    alone = model.decode(model.sample_latents(3, seed=0)[1])
+    np.testing.assert_allclose(alone.occupancy[0], shapes.occupancy[1], atol=1e-6)
+
+
+@EVERY
+def test_many_shapes_are_decoded_in_parts(name: str, options: dict[str, Any]) -> None:
+    model = make(name, **options)
+    z = model.sample_latents(35, seed=0)
+    shapes = model.decode(z)
+    assert len(shapes) == 35
+    np.testing.assert_allclose(model.decode(z[34]).occupancy[0], shapes.occupancy[34], atol=1e-6)
+
+
+@EVERY
+def test_decode_refuses(name: str, options: dict[str, Any]) -> None:
+    model = make(name, **options)
+    for shape in ((2, 9), (7,), (0, 8), (1, 2, 8), ()):
+        with pytest.raises(InputError, match=r"latents of shape .*expected \(B, 8\)"):
+            model.decode(np.zeros(shape, np.float32))
+    for value in (np.nan, np.inf):
+        with pytest.raises(InputError, match="NaN or infinity"):
+            model.decode(np.full((1, 8), value))
+    for count in (0, -3):
+        with pytest.raises(UsageError, match=f"{count} shapes asked for"):
+            model.generate(count)
+
+
+def test_gan3d_says_what_reconstructs_instead() -> None:
+    with pytest.raises(UsageError, match="gan3d cannot reconstruct from a photo; use a vae_gan3d model"):
+        make("gan3d").reconstruct("photo.png")
+
+
+def test_vae_gan3d_reconstructs_each_photo_by_itself() -> None:
+    model = make("vae_gan3d")
+    photos = np.random.default_rng(0).random((2, 3, 256, 256), dtype=np.float32)
+    both = model.reconstruct(photos)
+    assert both.occupancy.shape == (2, 16, 16, 16)
+    assert not np.array_equal(both.occupancy[0], both.occupancy[1])
+    np.testing.assert_allclose(model.reconstruct(photos[1:]).occupancy[0], both.occupancy[1], atol=1e-6)
+    picture = np.zeros((40, 40, 3), np.uint8)
+    assert len(model.reconstruct(picture)) == 1 and len(model.reconstruct([picture, picture])) == 2
+    assert not model.encode(picture).is_inference()

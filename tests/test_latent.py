@@ -1,0 +1,113 @@
+"""Latents: walks between two, and sums of named ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from voxgan.errors import InputError, UsageError
+from voxgan.latent import arithmetic, interpolate
+
+GENERATOR = torch.Generator().manual_seed(0)
+A = torch.randn(200, generator=GENERATOR)
+B = 2 * torch.randn(200, generator=GENERATOR)
+
+
+@pytest.mark.parametrize("kind", ["linear", "spherical"])
+@pytest.mark.parametrize("steps", [2, 3, 8])
+def test_ends_and_count(kind, steps):
+    walk = interpolate(A, B, steps, kind)
+    assert walk.shape == (steps, 200) and walk.dtype == torch.float32
+    torch.testing.assert_close(walk[0], A)
+    torch.testing.assert_close(walk[-1], B)
+
+
+def test_linear_steps_are_equal():
+    walk = interpolate(A, B, 9)
+    torch.testing.assert_close(walk.diff(dim=0), ((B - A) / 8).expand(8, -1), atol=1e-5, rtol=1e-4)
+
+
+def test_spherical_lengths_change_evenly_and_angles_are_equal():
+    walk = interpolate(A, B, 9, "spherical")
+    torch.testing.assert_close(walk.norm(dim=1), torch.linspace(float(A.norm()), float(B.norm()), 9))
+    unit = walk / walk.norm(dim=1, keepdim=True)
+    angles = torch.arccos((unit[1:] * unit[:-1]).sum(dim=1))
+    torch.testing.assert_close(angles, angles.mean().expand(8), rtol=1e-3, atol=0)
+    straight = interpolate(A, B, 9)
+    assert straight[4].norm() < 0.85 * walk[4].norm()
+
+
+@pytest.mark.parametrize(("a", "b"), [(A, 3 * A), (A, -A), (A, A), (torch.zeros(200), A), (torch.zeros(5),) * 2])
+def test_spherical_where_there_is_no_great_circle_is_straight(a, b):
+    walk = interpolate(a, b, 5, "spherical")
+    assert torch.isfinite(walk).all()
+    torch.testing.assert_close(walk, interpolate(a, b, 5), atol=1e-4, rtol=1e-4)
+
+
+def test_arrays_are_taken():
+    walk = interpolate(np.zeros(3), np.ones(3, int), 3)
+    assert walk.tolist() == [[0] * 3, [0.5] * 3, [1] * 3]
+
+
+def test_interpolate_refuses():
+    for a, b in [(A, B[:5]), (A[None], B[None]), (A[0], B[0])]:
+        with pytest.raises(InputError, match="expected two of shape"):
+            interpolate(a, b)
+    for steps in (1, 0, -3):
+        with pytest.raises(UsageError, match=f"steps={steps}"):
+            interpolate(A, B, steps)
+    with pytest.raises(UsageError, match="did you mean 'spherical'"):
+        interpolate(A, B, kind="sperical")
+
+
+LATENTS = {"A": torch.tensor([1.0, 10]), "B": torch.tensor([2.0, 20]), "long_name2": torch.tensor([4.0, 40])}
+
+
+@pytest.mark.parametrize(
+    ("expression", "factor"),
+    [
+        ("A", 1),
+        ("-A", -1),
+        ("+A", 1),
+        ("A+B", 3),
+        ("A - B", -1),
+        ("A-B+long_name2", 3),
+        ("  A  -  2*B ", -3),
+        ("0.5 * long_name2 + 3*A", 5),
+        ("-1.5*B", -3),
+        ("A - A", 0),
+        ("0*A", 0),
+        ("A\n+\tB", 3),
+    ],
+)
+def test_arithmetic(expression, factor):
+    assert arithmetic(expression, LATENTS).tolist() == [factor, 10 * factor]
+
+
+def test_arithmetic_leaves_the_latents_alone():
+    arithmetic("A + B", LATENTS)
+    arithmetic("A", LATENTS).mul_(5)
+    assert LATENTS["A"].tolist() == [1, 10]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["A B", "A +", "+", "A + + B", "A - - B", "2A", "A*2", "A*B", "(A)", "A/2", "A + 1", "2", "1.*A", ".5*A", "1e3*A",
+     "A; B", "A.B", "A**2", "A = B", "A, B", "__import__('os')", "A + B)", "0x1*A"],
+)  # fmt: skip
+def test_bad_expressions(expression):
+    with pytest.raises(UsageError):
+        arithmetic(expression, LATENTS)
+
+
+def test_arithmetic_refuses():
+    for empty in ("", "  "):
+        with pytest.raises(UsageError, match="empty expression"):
+            arithmetic(empty, LATENTS)
+    with pytest.raises(UsageError, match=r"no latent 'long_name'.*did you mean 'long_name2'"):
+        arithmetic("A + long_name", LATENTS)
+    with pytest.raises(UsageError, match="at '\\* 2'"):
+        arithmetic("A * 2", LATENTS)
+    with pytest.raises(InputError, match=r"\(2,\) and \(1,\)"):
+        arithmetic("A + C", LATENTS | {"C": torch.ones(1)})

@@ -1,0 +1,1 @@
+"""Metrics, one a file; they know no model."""
