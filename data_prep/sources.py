@@ -16,14 +16,14 @@ import numpy as np
 from data_prep.matlab import read_array
 from voxgan.errors import DatasetError, InputError, StorageError, UsageError, nearest
 from voxgan.mesh import MESH_SUFFIXES, read_mesh
-from voxgan.voxels import Shapes, read_volume, resample, voxelise
+from voxgan.volumes import VOLUME_SUFFIXES, read_volume, resample
+from voxgan.voxelisation import voxelise
+from voxgan.voxels import Shapes
 
 if TYPE_CHECKING:
     import trimesh
 
 __all__ = ["MODELNET_TURNS", "Item", "find_items"]
-
-VOLUME_SUFFIXES = (".npz", ".binvox")
 
 MODELNET_TURNS = {"bed": 1, "bookshelf": 1, "chair": 1}
 """Quarter turns about z that bring a ModelNet40 class from its own facing (−x) to the house's (−y).

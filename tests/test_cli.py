@@ -21,7 +21,8 @@ from voxgan import models
 from voxgan.checkpoint import save_model
 from voxgan.cli import _run
 from voxgan.models.model import Model, make_config
-from voxgan.voxels import Shapes, cell_centres, read_volume
+from voxgan.volumes import read_volume
+from voxgan.voxels import Shapes, cell_centres
 
 TRAINING = ("steps=2", "batch=2", "width=4", "latent=8", "sample_every=0", "discriminator_width=4")
 

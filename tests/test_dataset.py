@@ -158,8 +158,9 @@ def test_missing_folder_and_other_files(path, tmp_path):
 
 
 def test_a_refused_file_is_closed(path):
-    with pytest.raises(DatasetError):
+    with pytest.raises(DatasetError) as refusal:  # whose traceback holds on to the half-made Dataset
         Dataset(path, classes=["sofa"])
+    assert refusal.tb is not None
     with h5py.File(path, "a"):  # HDF5 refuses this while it is open elsewhere in the process
         pass
 

@@ -12,7 +12,9 @@ from scipy.ndimage import label
 
 from voxgan.errors import InputError, MeshError, StorageError, SurfaceError, UsageError
 from voxgan.mesh import EXPORT_SUFFIXES, surface
-from voxgan.voxels import FILL, Shapes, cell_centres, read_volume, resample, voxelise
+from voxgan.volumes import read_volume, resample
+from voxgan.voxelisation import voxelise
+from voxgan.voxels import FILL, Shapes, cell_centres
 
 PLACE = np.array([3.0, -2.0, 5.0])
 EVERY_WAY = np.ones((3, 3, 3), int)  # 26 neighbours

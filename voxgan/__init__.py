@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from voxgan.models.model import Model as Model
     from voxgan.training import resume as resume
     from voxgan.training import train as train
+    from voxgan.voxelisation import voxelise as voxelise
     from voxgan.voxels import Shapes as Shapes
-    from voxgan.voxels import voxelise as voxelise
 
 __version__ = "0.1.0"
 
@@ -34,7 +34,7 @@ _HOMES = {
     "resume": "voxgan.training",
     "shipped": "voxgan.checkpoint",
     "train": "voxgan.training",
-    "voxelise": "voxgan.voxels",
+    "voxelise": "voxgan.voxelisation",
 }
 
 __all__ = sorted(_HOMES)

@@ -219,12 +219,7 @@ def train(
     """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16."""
     from voxgan.training import train as run
 
-    values: dict[str, Any] = {}
-    for option in options:
-        key, mark, value = option.partition("=")
-        if not mark or not key:
-            raise UsageError(f"cannot read the option {option!r}; expected key=value, as in steps=2000")
-        values[key.replace("-", "_")] = value
+    values = _key_values(options)
     with _saying_where(out):
         run(preset, data, out, report=_training_progress(), **values)
     print(f"{out}: trained; try  voxgan generate --model {out} -n 4 -o out/")
@@ -233,14 +228,14 @@ def train(
 @app.command
 def resume(
     run: Annotated[Path, Parameter(help="Run folder.")],
-    *,
-    steps: Annotated[int | None, Parameter(help="A new total of steps.")] = None,
+    options: Annotated[list[str], Parameter(help="key=value to change from here on: steps, batch, average, …")] = [],  # noqa: B006
 ) -> None:
     """Continue a training bit for bit:  voxgan resume runs/mine."""
     from voxgan.training import resume as again
 
+    values = _key_values(options)
     with _saying_where(run):
-        again(run, report=_training_progress(), steps=steps)
+        again(run, report=_training_progress(), **values)
     print(f"{run}: trained; try  voxgan generate --model {run} -n 4 -o out/")
 
 
@@ -267,6 +262,17 @@ def list_() -> None:
     print("presets (voxgan train NAME data.h5 --out runs/x):")
     for name in presets.names():
         print(f"  {name:18} {presets.describe(name)}")
+
+
+def _key_values(options: Sequence[str]) -> dict[str, str]:
+    """Read key=value words."""
+    values = {}
+    for option in options:
+        key, mark, value = option.partition("=")
+        if not mark or not key:
+            raise UsageError(f"cannot read the option {option!r}; expected key=value, as in steps=2000")
+        values[key.replace("-", "_")] = value
+    return values
 
 
 def _load(name: str) -> Model:

@@ -181,7 +181,7 @@ def train(
         return _Run(network, dataset, training, out, facts, report).go(0)
 
 
-def resume(run: str | Path, report: Report | None = None, steps: int | None = None) -> Model:
+def resume(run: str | Path, report: Report | None = None, **changes: Any) -> Model:
     """Continue a run from its last training state, bit for bit as if it had not stopped.
 
     The promise holds for the same number of threads on the same kind of device.
@@ -192,8 +192,8 @@ def resume(run: str | Path, report: Report | None = None, steps: int | None = No
         The run folder.
     report : callable, optional
         As for `train`.
-    steps : int, optional
-        A new total.
+    **changes
+        Fields of `Training` to change from here on, such as ``steps``; none keeps the promise above.
 
     Returns
     -------
@@ -204,15 +204,18 @@ def resume(run: str | Path, report: Report | None = None, steps: int | None = No
     ------
     CheckpointError, StorageError
         If the folder holds no run that can be continued.
+    UsageError
+        For an unknown field, or a value that cannot be.
     """
     folder, content = checkpoint.read_config(run)
     facts = content.get("training")
     if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
         raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
     sweep_temporaries(folder)
-    if steps is not None:
-        facts["options"]["steps"] = steps
+    make_config(Training, changes)
+    facts["options"].update(changes)
     training = make_config(Training, facts["options"])
+    facts["options"] = dataclasses.asdict(training)
     network = checkpoint.build(content)
     if facts.get("threads") and facts["threads"] != torch.get_num_threads() and _device(training.device).type == "cpu":
         torch.set_num_threads(int(facts["threads"]))

@@ -16,7 +16,7 @@ from data_prep.build import Report, prepare
 from data_prep.camera import Camera
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, StorageError, UsageError
-from voxgan.voxels import voxelise
+from voxgan.voxelisation import voxelise
 
 MAKERS = {
     "ball": lambda i: trimesh.creation.icosphere(2, 1 + i),

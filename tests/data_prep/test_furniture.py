@@ -8,7 +8,7 @@ from scipy import ndimage
 from data_prep.furniture import CLASSES, furniture
 from data_prep.furniture_parts import bar, both, box, cushion, outline, oval, panel, plate, tube, turned
 from voxgan.errors import UsageError
-from voxgan.voxels import voxelise
+from voxgan.voxelisation import voxelise
 
 SEEDS = range(20)
 SIZES = {  # metres: the least and the greatest width, depth, height
