@@ -53,7 +53,9 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.num_shapes} shapes, {len(self.set_aside)} set aside"]
-        return "\n".join([*lines, *(f"  {source}: {reason}" for source, reason in self.set_aside)])
+        for source, reason in self.set_aside:
+            lines.append(f"  {reason}" if source in reason else f"  {source}: {reason}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,9 @@ def test_arithmetic(voxgan: Any, gan: Path, tmp_path: Path) -> None:
     done = voxgan("arithmetic", "A - B + 0.5*C", "-m", gan, "-o", out, "--preview", tmp_path / "sum.png")
     assert done == (0, f"{out}\n{tmp_path / 'sum.png'}\n", "")
     solid(out)
-    assert voxgan("arithmetic", "A - B + B", "-m", gan, "-o", tmp_path / "a.npz", "--seed", "3").status == 0
+    assert (
+        voxgan("arithmetic", "A - B + B", "-m", gan, "-o", tmp_path / "a.npz", "--seed", "3", "--no-clean").status == 0
+    )
     a = make("gan3d").decode(make("gan3d").sample_latents(2, seed=3)[0])
     np.testing.assert_allclose(read_volume(tmp_path / "a.npz").occupancy, a.occupancy, atol=1e-5)
 
@@ -193,7 +195,7 @@ def test_prepare_train_resume_info(voxgan: Any, tmp_path: Path) -> None:
     done = voxgan("train", "gan3d", data, "--out", run, *TRAINING)
     assert done.status == 0 and f"{run}: trained" in done.out
     assert "Traceback" not in done.err and "2/2 steps" in done.err
-    done = voxgan("resume", run, "--steps", "3")
+    done = voxgan("resume", run, "steps=3")
     assert done.status == 0 and len((run / "log.jsonl").read_text().splitlines()) == 3
     done = voxgan("info", run)
     assert done.status == 0 and "gan3d, 16³, width 4" in done.out and "box" in done.out

@@ -597,3 +597,25 @@ def test_missing_volume(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(StorageError, match="cannot read"):
         read_volume(tmp_path / "folder.npz")
+
+
+def test_specks_go_and_cavities_are_filled() -> None:
+    grid = np.zeros((32, 32, 32), np.float32)
+    grid[4:20, 4:20, 4:20] = 1
+    grid[10, 10, 10] = 0  # a cavity
+    grid[4, 12, 12] = 0  # a dent, open to the outside
+    grid[28:30, 28:30, 28:30] = 0.8  # a speck
+    shapes = Shapes(grid, np.array([2.0]), np.ones((1, 3)))
+    cleaned = shapes.cleaned()
+    assert shapes.to_mesh().body_count == 3
+    assert cleaned.to_mesh().body_count == 1
+    assert cleaned.occupancy[0, 4, 12, 12] == 0
+    assert cleaned.scale is not None and cleaned.scale[0] == 2
+    assert shapes.occupancy[0, 28, 28, 28] > 0, "the original is untouched"
+
+
+def test_parts_of_some_size_stay() -> None:
+    grid = np.zeros((32, 32, 32), np.float32)
+    grid[4:10, 4:10, 4:10], grid[20:26, 20:26, 20:26] = 1, 1
+    assert np.array_equal(Shapes(grid).cleaned().occupancy[0], grid)
+    assert not Shapes(np.zeros((8, 8, 8))).cleaned().occupancy.any()

@@ -48,6 +48,7 @@ ModelName = Annotated[str, Parameter(name=["--model", "-m"], help="A shipped mod
 Preview = Annotated[Path | None, Parameter(help="Also draw a PNG (or, with .gif, a turntable).")]
 SizeMm = Annotated[float, Parameter(help="Longest side in millimetres; the mesh stands on the floor.")]
 Level = Annotated[float, Parameter(help="Occupancy at which the surface lies, between 0 and 1.")]
+Clean = Annotated[bool, Parameter(help="Drop specks that float free, fill cavities inside.")]
 Smooth = Annotated[int, Parameter(help="Rounds of smoothing.")]
 MaxFaces = Annotated[int | None, Parameter(help="Decimate to about so many triangles.")]
 Format = Annotated[str, Parameter(name=["--format", "-f"], help="Format of files in a folder: obj, stl, glb, …")]
@@ -69,13 +70,15 @@ def reconstruct(
     level: Level = 0.5,
     smooth: Smooth = 0,
     max_faces: MaxFaces = None,
+    clean: Clean = True,
     background: Background = "auto",
     format: Format = "obj",
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
     targets = _targets(output, [photo.stem for photo in photos], format)
-    _check_outputs([t for group in targets for t in group], preview)
+    _check_outputs([t for group in targets for t in group], level, size_mm, preview)
     shapes = _load(model).reconstruct(list(photos), background=background)
+    shapes = shapes.cleaned(level) if clean else shapes
     _export(shapes, targets, preview, size_mm, level, smooth, max_faces)
 
 
@@ -91,12 +94,14 @@ def generate(
     level: Level = 0.5,
     smooth: Smooth = 0,
     max_faces: MaxFaces = None,
+    clean: Clean = True,
     format: Format = "obj",
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
     targets = _targets(output, [f"shape_{i:03d}" for i in range(max(count, 1))], format)
-    _check_outputs([t for group in targets for t in group], preview)
+    _check_outputs([t for group in targets for t in group], level, size_mm, preview)
     shapes = _load(model).generate(count, seed=seed)
+    shapes = shapes.cleaned(level) if clean else shapes
     _export(shapes, targets, preview, size_mm, level, smooth, max_faces)
 
 
@@ -111,6 +116,7 @@ def interpolate(
     model: ModelName = "chairs-gan3d",
     size_mm: SizeMm = 100.0,
     level: Level = 0.5,
+    clean: Clean = True,
     format: Format = "obj",
 ) -> None:
     """Walk between two shapes:  voxgan interpolate --steps 16 -o walk.gif  (or .png for a sheet, or a folder)."""
@@ -122,10 +128,11 @@ def interpolate(
     folders = [p for p in output if p not in targets]
     names = [f"step_{i:03d}" for i in range(max(steps, 1))]
     meshes = _targets(folders, names, format) if folders else [[] for _ in names]
-    _check_outputs([*targets, *(t for group in meshes for t in group)])
+    _check_outputs([*targets, *(t for group in meshes for t in group)], level, size_mm)
     network = _load(model)
     ends = _latents(network, photo, 2, seed)
     shapes = network.decode(walk(ends[0], ends[1], steps, "spherical" if spherical else "linear"))
+    shapes = shapes.cleaned(level) if clean else shapes
     for target in targets:
         _draw(shapes, target, level, walk=True)
     if folders:
@@ -143,6 +150,7 @@ def arithmetic(
     preview: Annotated[Path | None, Parameter(help="A PNG of A, B, C … and the result.")] = None,
     size_mm: SizeMm = 100.0,
     level: Level = 0.5,
+    clean: Clean = True,
 ) -> None:
     """Calculate with shapes:  voxgan arithmetic 'A - B + C' --seed 0 -o odd.obj --preview sum.png."""
     import string
@@ -154,11 +162,12 @@ def arithmetic(
     letters = string.ascii_uppercase
     count = len(photo) or max((letters.index(c) + 1 for c in expression if c in letters), default=1)
     targets = _targets(output, ["result"], "obj")
-    _check_outputs(targets[0], preview)
+    _check_outputs(targets[0], level, size_mm, preview)
     network = _load(model)
     z = _latents(network, photo, count, seed)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
     shapes = network.decode(torch.cat([z, result[None]]))
+    shapes = shapes.cleaned(level) if clean else shapes
     _export(shapes[len(z)], targets, None, size_mm, level, 0, None)
     if preview is not None:
         _draw(shapes, preview, level, walk=True)
@@ -316,10 +325,14 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name}_{i:03d}" for i, name in enumerate(names)]
 
 
-def _check_outputs(paths: Sequence[Path], preview: Path | None = None) -> None:
+def _check_outputs(paths: Sequence[Path], level: float, size_mm: float, preview: Path | None = None) -> None:
     """Refuse before the work what could not be written after it."""
     from voxgan.files import check_output
 
+    if not 0 < level < 1:
+        raise UsageError(f"level {level}: expected a number between 0 and 1")
+    if not 0 < size_mm < float("inf"):
+        raise UsageError(f"size {size_mm} mm: expected a number above 0")
     if preview is not None and preview.suffix.lower() not in PICTURES:
         raise UsageError(f"cannot draw the preview {preview}; {nearest(preview.suffix.lower(), PICTURES)}")
     for path in (*paths, *([preview] if preview else [])):
@@ -336,8 +349,6 @@ def _export(
     max_faces: int | None,
 ) -> None:
     """Write every shape to its files, and the preview; a shape without a surface is named and passed over."""
-    if not 0 < level < 1:
-        raise UsageError(f"level {level}: expected a number between 0 and 1")
     failed: list[SurfaceError] = []
     for shape, files in zip(shapes, targets, strict=True):
         for file in files:

@@ -190,6 +190,26 @@ class Shapes:
         surface = self.to_mesh(level=level, smooth=smooth, max_faces=max_faces)
         return meshes.export(surface, path, size_mm=size_mm)
 
+    def cleaned(self, level: float = 0.5, share: float = 0.01) -> Shapes:
+        """Return the shapes without specks that float free, and without cavities inside.
+
+        Parameters
+        ----------
+        level : float
+            Occupancy at which the surface lies.
+        share : float
+            A free part with less than this share of a shape's cells is a speck.
+
+        Returns
+        -------
+        Shapes
+            Copies, with the same scale and centre.
+        """
+        from voxgan.volumes import without_specks
+
+        grids = np.stack([without_specks(grid, level, share) for grid in self.occupancy])
+        return Shapes(grids, self.scale, self.centre)
+
     def picture(self, azimuth: float = 35.0, elevation: float = 25.0, size: int = 256) -> NDArray[np.uint8]:
         """Return the shapes drawn side by side, (height, width, 3), without OpenGL."""
         from voxgan.preview import sheet
