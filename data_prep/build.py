@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,8 +88,11 @@ def prepare(
     seed: int = 0,
     workers: int | None = None,
     report: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
 ) -> Report:
     """Make an HDF5 data set of shapes, and of rendered views of them.
+
+    Ctrl-C stops it after the shape in hand, and leaves nothing behind; a second one stops it at once.
 
     Parameters
     ----------
@@ -100,11 +106,13 @@ def prepare(
     views : int
         Rendered views of each shape (256 × 256, RGBA), and 256 backgrounds to lay behind them; 0 for none.
     seed : int
-        Of cameras, materials, lights and backgrounds.
+        Of cameras, materials, lights and backgrounds; 0 or more.
     workers : int, optional
-        Processes; default: one for each core.
+        Processes, 1 or more; default: one for each core.
     report : callable, optional
         Called after every shape with the number done and the number of all.
+    overwrite : bool
+        Whether a data set that stands at `out` may be replaced, once the new one is whole.
 
     Returns
     -------
@@ -118,24 +126,37 @@ def prepare(
     DatasetError
         If there is nothing to prepare, or every shape had to be set aside.
     UsageError
-        For an impossible option.
+        For an impossible option, or if `out` exists and `overwrite` is not set.
     """
     from voxgan.voxels import RESOLUTIONS
 
     if resolution not in RESOLUTIONS:
         raise UsageError(f"resolution={resolution}: expected one of {', '.join(map(str, RESOLUTIONS))}")
-    if views < 0 or count < 1 or not 0 <= test_share < 1 or rotations < 1 or (limit is not None and limit < 1):
-        raise UsageError("views must be 0 or more; count, rotations and limit 1 or more; test_share below 1")
+    for name, value, least in (
+        ("views", views, 0),
+        ("count", count, 1),
+        ("limit", limit, 1),
+        ("rotations", rotations, 1),
+        ("seed", seed, 0),
+        ("workers", workers, 1),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{name}={value}: expected {least} or more")
+    if rotations > 12:
+        raise UsageError(f"rotations={rotations}: expected at most 12, as ModelNet has")
+    if not 0 <= test_share < 1:
+        raise UsageError(f"test_share={test_share}: expected 0 or more and less than 1")
     out = check_output(out)
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; choose another name, or pass --overwrite")
     many = [source] if isinstance(source, str | Path) else list(source)
-    items: list[Item] = []
-    for one in many:
-        items += find_items(one, classes, count, limit, rotations, test_share, up)
+    items = find_items(many, classes, count, limit, rotations, test_share, up)
     if not items:
         raise DatasetError(f"{', '.join(map(str, many))}: no shapes to prepare")
     names = sorted({item.class_name for item in items})
     set_aside: list[tuple[str, str]] = []
-    with Writer.create(out, resolution, names, views, IMAGE_SIZE) as writer:
+    with _stop_between() as check, Writer.create(out, resolution, names, views, IMAGE_SIZE) as writer:
+        check()
         for done, built in enumerate(_build_all(items, resolution, views, seed, workers), 1):
             if built.bits is None:
                 set_aside.append((built.item.source, built.reason))
@@ -153,14 +174,42 @@ def prepare(
                 )
             if report is not None:
                 report(done, len(items))
+            check()
         if not writer.count:
             raise DatasetError(f"none of {len(items)} shapes could be prepared; the first: {set_aside[0][1]}")
         if views:
             from data_prep.backgrounds import backgrounds
 
             writer.add_backgrounds(backgrounds(NUM_BACKGROUNDS, seed, IMAGE_SIZE))
+            check()
         total = writer.count
     return Report(out, total, tuple(set_aside))
+
+
+@contextlib.contextmanager
+def _stop_between() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C wait for the next call of what is given: raised amid a library's callback, it could be swallowed."""
+    asked = False
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield check
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _build_all(items: Sequence[Item], resolution: int, views: int, seed: int, workers: int | None) -> Iterator[_Built]:
@@ -173,7 +222,7 @@ def _build_all(items: Sequence[Item], resolution: int, views: int, seed: int, wo
     spawn = multiprocessing.get_context("spawn")
     place, ahead = 0, 4 * workers
     while place < len(items):
-        with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_single_thread) as pool:
+        with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
             waiting: dict[int, Future[_Built]] = {}
             coming = place
             try:
@@ -189,6 +238,9 @@ def _build_all(items: Sequence[Item], resolution: int, views: int, seed: int, wo
                 # Whose fault it was is not known: the shape in hand is tried once more, alone.
                 yield _alone(items[place], resolution, views, seed)
                 place += 1
+            except BaseException:  # stopped: what waits is not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 @contextlib.contextmanager
@@ -203,13 +255,15 @@ def _main_left_alone() -> Iterator[None]:
         vars(main).update(kept)
 
 
-def _single_thread() -> None:
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def _alone(item: Item, resolution: int, views: int, seed: int) -> _Built:
     """Build one item in a process of its own, so that what kills it kills nothing else."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool, _main_left_alone():
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_start_worker) as pool, _main_left_alone():
         try:
             return pool.submit(_build, item, resolution, views, seed).result()
         except BrokenProcessPool:

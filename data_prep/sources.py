@@ -6,8 +6,8 @@ A source is a list of `Item`: small, picklable, and loaded only in the process t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Item:
     kind : {"mesh", "volume", "modelnet", "furniture"}
         How it is loaded.
     name, class_name, split : str
-        As they will stand in the data set.
+        As they will stand in the data set. No two shapes have one name, from which cameras and materials follow.
     source : str
         The file, or the recipe (``furniture:chair:7``).
     up : {"z", "y"}
@@ -88,7 +88,7 @@ class Item:
 
 
 def find_items(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     classes: Sequence[str] | None = None,
     count: int = 100,
     limit: int | None = None,
@@ -96,24 +96,29 @@ def find_items(
     test_share: float = 0.1,
     up: str = "z",
 ) -> list[Item]:
-    """List the shapes of a source without loading them.
+    """List the shapes of one or several sources without loading them.
+
+    A file is named after its path below the source, without its suffix (``chair/train/a``); ModelNet's volumes after
+    their file. Where two would have one name, the later gets a number: ``a (2)``.
 
     Parameters
     ----------
-    source : path or "furniture"
+    source : path, "furniture", or a sequence of them
         A folder of meshes (class = first folder below it; a folder ``train`` or ``test`` in between is the split), a
         folder of the ModelNet release as volumes (``volumetric_data/<class>/30/<split>/*.mat``), one mesh or volume
-        file, or the word ``furniture``.
+        file, or the word ``furniture``, which always means the parametric furniture: a folder of that name is
+        ``./furniture``, or a `pathlib.Path`.
     classes : sequence of str, optional
-        Only these.
+        Only these, each of which is in at least one of the sources. Blanks around a name do not count.
     count : int
         Furniture: how many of each class.
     limit : int, optional
-        At most so many of each class and split.
+        At most so many of each class and split, over all sources.
     rotations : int
         ModelNet: how many of the 12 azimuths to take.
     test_share : float
-        The part that becomes the test split where the source names none.
+        The part of each class, from 0 to below 1, that becomes the test split where the source names none: rounded
+        down, but at least one shape where a class has two or more and the share is above 0.
     up : {"z", "y"}
         Which axis of the mesh files points up (GLB is y-up by its standard and always read so).
 
@@ -123,19 +128,22 @@ def find_items(
         If the source does not exist.
     DatasetError
         If it holds no shape, or not the classes asked for.
+    UsageError
+        If there is no such furniture, or `up` is neither.
     """
     if up not in ("z", "y"):
         raise UsageError(f"up axis {up!r}; expected z or y")
-    if str(source) == "furniture" and not Path(source).exists():
-        items = _furniture_items(classes, count, test_share)
-    else:
-        items = _folder_items(Path(source), rotations, test_share, up)
-    known = {item.class_name for item in items}
-    for name in classes or ():
-        if name not in known:
-            raise DatasetError(f"{source}: has no class {name!r}; {nearest(name, known)}")
-    if classes is not None:
-        items = [item for item in items if item.class_name in classes]
+    sources = [source] if isinstance(source, str | Path) else list(source)
+    wanted = None if classes is None else [name.strip() for name in classes]
+    items: list[Item] = []
+    for one in sources:
+        if isinstance(one, str) and one == "furniture":
+            items += _furniture_items(count, test_share)
+        else:
+            items += _folder_items(Path(one), rotations, test_share, up)
+    if wanted is not None:
+        _check_classes(wanted, {item.class_name for item in items}, sources)
+        items = [item for item in items if item.class_name in wanted]
     if limit is not None:
         seen: dict[tuple[str, str], int] = {}
         kept = []
@@ -145,15 +153,34 @@ def find_items(
             if seen[key] <= limit:
                 kept.append(item)
         items = kept
-    return items
+    return _named_apart(items)
 
 
-def _furniture_items(classes: Sequence[str] | None, count: int, test_share: float) -> list[Item]:
+def _check_classes(wanted: Iterable[str], known: set[str], sources: Sequence[str | Path]) -> None:
+    for name in wanted:
+        if name not in known and list(sources) == ["furniture"]:
+            raise UsageError(f"no furniture class {name!r}; {nearest(name, known)}")
+        if name not in known:
+            raise DatasetError(f"{', '.join(map(str, sources))}: no class {name!r}; {nearest(name, known)}")
+
+
+def _named_apart(items: list[Item]) -> list[Item]:
+    """Number the names that came before."""
+    used: set[str] = set()
+    apart = []
+    for item in items:
+        name, number = item.name, 1
+        while name in used:
+            number += 1
+            name = f"{item.name} ({number})"
+        used.add(name)
+        apart.append(replace(item, name=name))
+    return apart
+
+
+def _furniture_items(count: int, test_share: float) -> list[Item]:
     from data_prep.furniture import CLASSES
 
-    for name in classes or ():
-        if name not in CLASSES:
-            raise UsageError(f"no furniture class {name!r}; {nearest(name, CLASSES)}")
     return [
         Item(
             "furniture",
@@ -162,14 +189,15 @@ def _furniture_items(classes: Sequence[str] | None, count: int, test_share: floa
             _share(i, count, test_share),
             f"furniture:{name}:{i}",
         )
-        for name in (classes or CLASSES)
+        for name in CLASSES
         for i in range(count)
     ]
 
 
 def _share(index: int, count: int, test_share: float) -> str:
     """Return the split of shape `index` of `count`: the last ones are the test."""
-    return "test" if index >= count - int(count * test_share) else "train"
+    tests = max(int(count * test_share), 1) if test_share > 0 and count > 1 else 0
+    return "test" if index >= count - tests else "train"
 
 
 def _folder_items(root: Path, rotations: int, test_share: float, up: str) -> list[Item]:
@@ -215,7 +243,8 @@ def _file_item(path: Path, root: Path, up: str) -> Item | None:
     split = next((f.lower() for f in folders if f.lower() in ("train", "test")), "")
     named = [f for f in folders if f.lower() not in ("train", "test")]
     class_name = named[0] if named else (root.name or "shape")
-    return Item("volume" if suffix in VOLUME_SUFFIXES else "mesh", path.stem, class_name, split, str(path), up)
+    name = path.relative_to(root).with_suffix("").as_posix()
+    return Item("volume" if suffix in VOLUME_SUFFIXES else "mesh", name, class_name, split, str(path), up)
 
 
 def _modelnet_items(root: Path, rotations: int) -> list[Item]:

@@ -155,7 +155,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "wrong option": (lambda f: change_config(f, config={"width": "x"}), CheckpointError, "width='x'"),
     "absurd width": (lambda f: change_config(f, config={"width": 10**9}), CheckpointError, "width=1000000000"),
     "absurd latent": (lambda f: change_config(f, config={"latent": 2**62}), CheckpointError, "config.json"),
-    "more latent": (lambda f: change_config(f, config={"resolution": 16, "latent": 2**30}), CheckpointError, "shape"),
+    "more latent": (lambda f: change_config(f, config={"resolution": 16, "latent": 2**15}), CheckpointError, "shape"),
     "other width": (
         lambda f: change_config(f, config={"resolution": 16, "width": 6, "latent": 8}),
         CheckpointError,

@@ -19,7 +19,7 @@ from PIL import Image
 
 from voxgan import models
 from voxgan.checkpoint import save_model
-from voxgan.cli import _run
+from voxgan.cli import _distinct, _run, _without_debug
 from voxgan.models.model import Model, make_config
 from voxgan.volumes import read_volume
 from voxgan.voxels import Shapes, cell_centres
@@ -505,7 +505,7 @@ def test_a_missing_photo_with_an_odd_name(voxgan: Any, vae: Path, tmp_path: Path
 def test_help_does_not_import_torch() -> None:
     code = """
 import sys
-from voxgan.cli import _run
+from voxgan.cli import _distinct, _run, _without_debug
 status = [_run(tokens, False) for tokens in (["--help"], ["train", "--help"], ["--version"], ["fly"])]
 assert status == [0, 0, 0, 2], status
 heavy = {"torch", "scipy", "trimesh", "h5py", "skimage", "pyvista", "PIL"} & set(sys.modules)
@@ -549,3 +549,196 @@ def test_names_in_a_locale_without_unicode(gan: Path, tmp_path: Path) -> None:
     env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = in_a_process("info", gan, env=env)
     assert done.status == 0 and "Traceback" not in done.err
+
+
+# ------------------------------------------------------------------------------------------- names of outputs
+def test_names_are_distinct() -> None:
+    assert _distinct(["a", "a", "a_000"]) == ["a_001", "a_002", "a_000"]
+    assert _distinct(["a", "b", "A"]) == ["a_000", "b", "A_001"]
+    began = time.monotonic()
+    assert len(set(_distinct(["a"] * 20_000 + [f"a_{i:03d}" for i in range(20_000)]))) == 40_000
+    assert time.monotonic() - began < 5
+
+
+def test_three_photos_whose_names_collide(voxgan: Any, vae: Path, photo: Path, tmp_path: Path) -> None:
+    photos = [tmp_path / name for name in ("d1/a.png", "d2/a.png", "a_000.png")]
+    for path in photos:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(photo.read_bytes())
+    done = voxgan("reconstruct", *photos, "-m", vae, "-o", f"{tmp_path}/coll/")
+    assert done.status == 0 and len(set(done.out.splitlines())) == len(list((tmp_path / "coll").iterdir())) == 3
+
+
+def test_one_file_for_two_outputs(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    refused(voxgan("generate", "-m", gan, "-o", f"{tmp_path}/o", "-o", f"{tmp_path}/o/"), 2, "2 times")
+    gif = tmp_path / "a.gif"
+    refused(voxgan("interpolate", "-m", gan, "-o", gif, "--preview", gif), 2, "2 times")
+
+
+def test_a_slash_or_a_folder_that_is_there_is_a_folder(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.v2").mkdir()
+    done = voxgan(
+        "generate", "-m", gan, "-o", f"{tmp_path}/res_0.5/", "-o", tmp_path / "out.v2", "-o", f"{tmp_path}/x.obj/"
+    )
+    assert done.status == 0, done
+    assert all((tmp_path / name / "shape_000.obj").is_file() for name in ("res_0.5", "out.v2", "x.obj"))
+    refused(voxgan("generate", "-m", gan, "-o", tmp_path / "new.v3"), 2, "end it with / for a folder")
+
+
+@pytest.mark.parametrize("tokens", [["-o", "", "-m", "GAN"], ["-o", "a.obj", "-m", ""]])
+def test_empty_names(tokens: list[str], voxgan: Any, gan: Path) -> None:
+    refused(voxgan("generate", *(str(gan) if token == "GAN" else token for token in tokens)), 2, "empty name")
+
+
+def test_what_can_be_written_is_named(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    done = voxgan("interpolate", "-m", gan, "-o", tmp_path / "walk.jpg")
+    refused(done, 2, ".png")
+    assert ".gif" in done.err and ".obj" in done.err
+    done = voxgan("arithmetic", "-m", gan, "-o", tmp_path / "x.gif")
+    refused(done, 2, "cannot write the format '.gif'")
+    assert ".png" not in done.err and ".obj" in done.err
+
+
+# --------------------------------------------------------------------------------------- options and their help
+def test_two_photos_after_one_option(voxgan: Any, vae: Path, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "w.gif"
+    done = voxgan("interpolate", "-m", vae, "--photo", photo, photo, "--steps", "2", "-o", out, "--background", "keep")
+    assert done == (0, f"{out}\n", "")
+    done = voxgan("arithmetic", "A - B", "-m", vae, "--photo", photo, photo, "-o", f"{tmp_path}/o/", "-f", "npz")
+    assert done == (0, f"{tmp_path}/o/result.npz\n", "")
+
+
+def test_outputs_repeat(voxgan: Any, vae: Path, photo: Path, tmp_path: Path) -> None:
+    assert "may be repeated" in " ".join(voxgan("generate", "--help").out.replace("│", " ").split())
+    refused(voxgan("generate", "-m", vae, "-o", tmp_path / "a.obj", tmp_path / "b.stl"), 2, "b.stl")
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "interpolate", "arithmetic", "prepare", "train", "resume", "info"])
+def test_help_shows_no_machinery(command: str, voxgan: Any) -> None:
+    out = voxgan(command, "--help").out
+    assert not any(
+        odd in out for odd in ("--empty", "--sources", "--options", "[default: []]", "--writing", "--photos")
+    )
+    assert command != "prepare" or "SOURCE... DATA.h5" in out
+
+
+def test_a_leading_minus(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    assert voxgan("arithmetic", "-A + B", "-m", gan, "-o", tmp_path / "a.npz").status == 0
+    refused(voxgan("arithmetic", "-o", tmp_path / "b.npz", "-m", gan, "--bogus"), 2, "unknown option '--bogus'")
+    refused(voxgan("arithmetic", "A", "-o", tmp_path / "b.npz", "--bogus"), 2, "--bogus")
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["arithmetic", "A +* B"],
+        ["interpolate", "--steps", "0"],
+        ["interpolate", "--smooth", "-1"],
+        ["arithmetic", "--max-faces", "0"],
+        ["generate", "-n", "0"],
+        ["generate", "--seed", str(1 << 64)],
+    ],
+)
+def test_wrong_usage_is_told_before_the_model_and_the_folder(tokens: list[str], voxgan: Any, tmp_path: Path) -> None:
+    refused(voxgan(*tokens, "-m", "no-such-model", "-o", f"{tmp_path}/zz/"), 2, "")
+    assert not (tmp_path / "zz").exists()
+
+
+def test_one_failure_is_told_once(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    done = voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj", "-o", tmp_path / "a.stl", "--level", "0.999999")
+    refused(done, 3, "are not written")
+    done = voxgan("generate", "-m", gan, "-n", "2", "-o", tmp_path / "o", "--level", "0.999999")
+    assert done.status == 3 and done.err.count("\n") == 2
+
+
+def test_the_surface_is_computed_once(voxgan: Any, gan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, calls = Shapes.to_mesh, []
+    monkeypatch.setattr(Shapes, "to_mesh", lambda *a, **k: (calls.append(1), plain(*a, **k))[1])
+    assert voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj", "-o", tmp_path / "a.stl").status == 0
+    assert len(calls) == 1
+
+
+def test_more_than_32_shapes_tell_their_progress(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    done = voxgan("generate", "-m", gan, "-n", "33", "-o", tmp_path, "-f", "npz", "--preview", tmp_path / "a.png")
+    assert done.status == 0 and "writing: 33/33 shapes" in done.err and "drawing: 33/33 shapes" in done.err
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (6 * 256, 6 * 256)
+
+
+def test_arithmetic_turntable(voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    gif = tmp_path / "x.gif"
+    assert voxgan("arithmetic", "A", "-m", gan, "-o", tmp_path / "a.npz", "--preview", gif).status == 0
+    with Image.open(gif) as image:
+        assert image.n_frames > 4
+
+
+def test_underscores_in_a_shipped_name(voxgan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxgan.checkpoint._PRETRAINED", tmp_path)
+    save_model(make("gan3d"), tmp_path / "some-gan")
+    assert voxgan("info", "some_gan").status == 0
+    assert voxgan("generate", "-m", "some_gan", "-o", tmp_path / "a.npz").status == 0
+
+
+# ------------------------------------------------------------------------------------------- training, preparing
+@pytest.mark.parametrize("word", ["report=1", "model=1", "data=1", "out=1"])
+def test_reserved_words(word: str, voxgan: Any, tiny_data: Path, tmp_path: Path) -> None:
+    refused(voxgan("train", "gan3d", tiny_data, "--out", tmp_path / "run", word), 2, "unknown option")
+    refused(voxgan("train", "gan3d", tiny_data, "--out", tmp_path / "run", "save-every=1", "save_every=2"), 2, "twice")
+    refused(voxgan("resume", tmp_path, "run=1"), 2, "unknown option")
+    refused(voxgan("resume", tmp_path, "report=1"), 2, "unknown option")
+
+
+def test_resume_of_a_finished_run(voxgan: Any, tiny_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "my run"
+    done = voxgan("train", "gan3d", tiny_data, "--out", run, *TRAINING)
+    assert done.status == 0 and f"generate --model '{run}'" in done.out
+    for more in ([], ["steps=1"], ["steps=2"]):
+        done = voxgan("resume", run, *more)
+        assert done.status == 0 and "already at step 2 of 2" in done.out and "trained" not in done.out
+    refused(voxgan("resume", run, "stesp=1"), 2, "unknown option")
+
+
+def test_a_vae_run_is_told_to_reconstruct(
+    voxgan: Any, tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxgan.training.train", lambda *_, **__: make("vae_gan3d"))
+    done = voxgan("train", "vae_gan3d", tiny_data, "--out", tmp_path / "run")
+    assert done.status == 0 and "voxgan reconstruct" in done.out
+
+
+def test_what_prepare_and_resume_pass_on(voxgan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    got: dict[str, Any] = {}
+    monkeypatch.setattr("data_prep.build.prepare", lambda *_, **options: got.update(options))
+    assert voxgan("prepare", "x", "a.h5", "--overwrite", "--classes", "chair, bed ").status == 0
+    assert got["overwrite"] is True and got["classes"] == ["chair", "bed"]
+    monkeypatch.setattr("voxgan.training.resume", lambda *_, **options: got.update(options) or make("gan3d"))
+    model = save_model(make("gan3d"), tmp_path / "m")
+    assert voxgan("resume", model, "data=b.h5").status == 0 and got["data"] == "b.h5"
+
+
+def test_train_iou_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    from voxgan.cli import _training_progress
+
+    _training_progress()(2, 2, {"train_iou": 0.5, "other": 1.0})
+    err = capsys.readouterr().err
+    assert "train_iou=0.5" in err and "other" not in err
+
+
+# --------------------------------------------------------------------------------------------------- debugging
+def test_torch_out_of_memory(voxgan: Any, gan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    monkeypatch.setattr(Model, "generate", fail)
+    refused(voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj"), 4, "out of memory")
+
+
+def test_debug_keeps_the_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(["generate", "-m", str(tmp_path / "gone"), "-o", str(tmp_path / "a.obj")], True) == 4
+    assert _run(["fly"], True) == 2
+    assert capsys.readouterr().err.count("Traceback") >= 2
+
+
+def test_debug_behind_two_dashes_is_a_name() -> None:
+    assert _without_debug(["a", "--debug", "b"]) == (["a", "b"], True)
+    assert _without_debug(["a", "--", "--debug"]) == (["a", "--", "--debug"], False)

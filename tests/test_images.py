@@ -205,6 +205,8 @@ def test_missing_folder_and_address(tmp_path):
         read_image(tmp_path)
     with pytest.raises(ImageError, match="download"):
         read_image("https://localhost/a.png")
+    with pytest.raises(ImageError, match="is an address"):
+        read_image(Path("http://localhost/a.png"))  # which eats a slash
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"])
@@ -343,6 +345,18 @@ def test_photo_refuses():
             photo(scene(), **options)
     with pytest.raises(ImageError, match="wholly transparent"):
         photo(Image.new("RGBA", (20, 20)))
+
+
+def test_every_picture_that_is_refused_is_named(tmp_path):
+    for name, image in [("clear", Image.new("RGBA", (20, 20))), ("small", scene(size=(4, 4)))]:
+        with pytest.raises(ImageError, match=f"{name}\\.png"):
+            photo(saved(tmp_path, image, f"{name}.png"))
+
+
+def test_photo_takes_what_it_gives():
+    seen = photo(scene())
+    assert read_image(seen).size == (256, 256)
+    np.testing.assert_allclose(photo(seen, background="keep"), seen, atol=1e-6)
 
 
 @needs_data

@@ -377,6 +377,24 @@ def test_decimation_reaches_its_goal_and_stays_watertight():
             assert mesh.volume == pytest.approx(whole.volume, rel=0.05)
 
 
+def test_decimation_of_a_rough_shape_is_near_its_goal_and_monotonic():
+    from scipy.ndimage import gaussian_filter
+
+    noise = gaussian_filter(np.random.default_rng(1).standard_normal((40, 40, 40)), 1.5)
+    table = np.zeros((40, 40, 40))
+    table[4:36, 4:36, 22:26] = table[6:10, 6:10, 4:22] = table[30:34, 30:34, 4:22] = 1
+    grid = 1 / (1 + np.exp(-8 * (gaussian_filter(table, 1) - 0.4 + 0.8 * noise)))  # bumps, handles, specks
+    for smooth in (0, 10):
+        whole = surface(grid, smooth=smooth)
+        counts = []
+        for goal in (20, 500, 2000, 5000):
+            mesh = surface(grid, smooth=smooth, max_faces=goal)
+            assert sound(mesh) and mesh.volume == pytest.approx(whole.volume, rel=0.1)
+            counts.append(len(mesh.faces))
+        assert counts == sorted(counts)
+        assert 0.98 * 2000 <= counts[2] <= 2000 and 0.98 * 5000 <= counts[3] <= 5000 < len(whole.faces)
+
+
 def test_decimation_leaves_what_it_would_tear():
     rng = np.random.default_rng(0)
     mesh = surface(rng.random((10, 10, 10)) > 0.5, max_faces=8)

@@ -20,8 +20,9 @@ from torch import Tensor
 import voxgan
 from voxgan import models, presets, training
 from voxgan.checkpoint import load, load_state
-from voxgan.dataset import Dataset
+from voxgan.dataset import Dataset, Writer
 from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageError, UsageError
+from voxgan.files import exclusive
 from voxgan.models.model import Batch, Model, make_config
 from voxgan.training import Training
 
@@ -92,6 +93,7 @@ def test_a_run_folder(variant: str, tmp_path: Path, tiny_data: Path) -> None:
     assert loaded.config.classes == ("round", "square")
     names = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert names == [
+        ".lock",
         "config.json",
         "log.jsonl",
         "resume.json",
@@ -162,7 +164,7 @@ def test_a_signal_ends_the_run_after_a_step_that_is_saved(
     variant: str, number: signal.Signals, tmp_path: Path, tiny_data: Path, uninterrupted: dict[str, Path]
 ) -> None:
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 2, which is saved"):
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 2; step 2 is saved"):
         start(variant, tiny_data, tmp_path / "run", at(1, lambda: os.kill(os.getpid(), number)))
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert load_state(tmp_path / "run")[0] == 2
@@ -330,12 +332,14 @@ def test_five_bad_steps_end_the_run_and_leave_the_last_checkpoint_whole(
     where: str, tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison = Poison(monkeypatch, where, range(3, 100))
-    with pytest.raises(DivergedError, match=r"not finite in 5 steps up to 8;.*start anew with lower rates"):
+    with pytest.raises(
+        DivergedError, match=r"not finite in the last 5 of 8 steps; step 3 is saved in .*start anew.*lower rates"
+    ):
         start("gan3d", tiny_data, tmp_path / "run", steps=50, gate=1.0)
     assert poison.step == 7
     load(tmp_path / "run").generate(1)
     step, tensors, _ = load_state(tmp_path / "run")
-    assert step == 6 and all(bool(torch.isfinite(value).all()) for value in tensors.values())
+    assert step == 3 and all(bool(torch.isfinite(value).all()) for value in tensors.values())
 
 
 def test_four_bad_steps_do_not_end_the_run(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -560,3 +564,55 @@ def test_the_paper_presets_are_the_papers() -> None:
     wanted |= {"joint": False, "encoder_width": 64}
     assert {key: options[key] for key in wanted} == wanted
     make_config(models.find("vae_gan3d").Config, {k: v for k, v in options.items() if k in wanted and k != "batch"})
+
+
+# ------------------------------------------------------------------------------------------------- one run, one folder
+def test_a_divergence_of_the_last_steps_is_told(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Poison(monkeypatch, "generator loss", range(2, 9))
+    with pytest.raises(DivergedError, match="last 4 of 6 steps; step 3 is saved"):
+        start("gan3d", tiny_data, tmp_path / "run", steps=6, save_every=1, sample_every=1, gate=1.0)
+    assert load_state(tmp_path / "run")[0] == 3
+
+
+def test_samples_that_are_not_finite_do_not_end_a_run(tmp_path: Path, tiny_data: Path) -> None:
+    with pytest.raises(DivergedError):
+        start("gan3d", tiny_data, tmp_path / "run", steps=4, sample_every=1, save_every=1, generator_rate=1e30)
+
+
+def test_two_processes_in_one_folder(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "run", steps=2)
+    with exclusive(tmp_path / "run"), pytest.raises(StorageError, match="another process is at work"):
+        voxgan.resume(tmp_path / "run", steps=3)
+
+
+def test_other_data_than_before_is_refused_and_moved_data_is_found(tmp_path: Path, tiny_data: Path) -> None:
+    first, moved = tmp_path / "a.h5", tmp_path / "b.h5"
+    shutil.copy(tiny_data, first)
+    start("gan3d", first, tmp_path / "run", steps=2)
+    first.rename(moved)
+    with pytest.raises(StorageError, match="no data set"):
+        voxgan.resume(tmp_path / "run", steps=3)
+    voxgan.resume(tmp_path / "run", data=moved, steps=3)
+    with Writer.create(moved, 16, ["round", "square"]) as writer:
+        for i in range(8):
+            writer.add(np.ones((16, 16, 16)), "round" if i % 2 else "square", "train", f"other_{i}")
+    with pytest.raises(DatasetError, match="not the shapes that this run was trained on"):
+        voxgan.resume(tmp_path / "run", steps=4)
+
+
+def test_a_users_own_copies_are_left_alone(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "run", steps=3)
+    kept = [tmp_path / "run" / name for name in ("weights-best.safetensors", "state-best.safetensors")]
+    for path in kept:
+        path.write_text("mine")
+    voxgan.resume(tmp_path / "run", steps=9)
+    assert all(path.read_text() == "mine" for path in kept)
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", -1), ("seed", 2**63), ("device", "meta"), ("batch", 1)])
+def test_options_that_cannot_be_leave_no_folder(key: str, value: Any, tmp_path: Path, tiny_data: Path) -> None:
+    with pytest.raises(UsageError, match=f"{key}="):
+        start("gan3d", tiny_data, tmp_path / "run", **{key: value})
+    assert not (tmp_path / "run" / "config.json").exists()

@@ -552,6 +552,19 @@ def test_damaged_binvox(tmp_path, content):
         read_volume(path)
 
 
+def test_no_advice_to_load_unsafely(tmp_path):
+    import pickle
+
+    path = tmp_path / "a.npz"
+    np.savez(path, occupancy=np.array([{}], object))
+    contents = [path.read_bytes(), pickle.dumps([1]), b"nonsense"]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.npz") as caught:
+            read_volume(path)
+        assert "pickle" not in str(caught.value)
+
+
 def test_damaged_npz(wedge, tmp_path):
     path = wedge.export(tmp_path / "a.npz")
     whole = path.read_bytes()

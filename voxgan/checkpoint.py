@@ -28,6 +28,9 @@ from voxgan.models.model import Model, make_config
 
 __all__ = [
     "MODEL_FORMAT",
+    "build",
+    "describe",
+    "find_device",
     "load",
     "load_state",
     "read_config",
@@ -191,7 +194,7 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> 
         delattr(model, child)
     _fill(model, tensors, path)
     model.requires_grad_(False)
-    return model.eval().to(device)
+    return model.eval().to(find_device(device))
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
@@ -251,12 +254,41 @@ def save_model(
         tensors = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in tensors.items()}
     _require_finite(tensors)
     entry = _write_tensors(folder / name, tensors)
+    former = _named_weights(folder)
     content = describe(model) | {"networks": list(chosen), "weights": entry, "training": dict(training or {})}
     write_json(folder / "config.json", content)
-    for old in folder.glob("weights*.safetensors"):
-        if old.name != name:
-            old.unlink(missing_ok=True)
+    if former is not None and former != name:
+        (folder / former).unlink(missing_ok=True)
     return folder
+
+
+def _named_weights(folder: Path) -> str | None:
+    """Return the weights file that a folder's config names now, if it has one that can be read."""
+    try:
+        entry = _read_json(folder / "config.json")["weights"]
+        name = str(entry["file"])
+        return name if Path(name).name == name else None
+    except (CheckpointError, StorageError, KeyError, TypeError):
+        return None
+
+
+def find_device(name: str | torch.device) -> torch.device:
+    """Return the device called `name`; "auto" takes a GPU where there is one.
+
+    Raises
+    ------
+    UsageError
+        If it is not to be had here.
+    """
+    text = str(name)
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device={text!r} is not to be had here; use device=cpu or device=auto") from error
+    return device
 
 
 def describe(model: Model) -> dict[str, Any]:
@@ -274,15 +306,25 @@ def save_state(folder: Path, step: int, tensors: Mapping[str, Tensor], figures: 
     _require_finite(tensors)
     entry = _write_tensors(folder / f"state-{step:08d}.safetensors", tensors)
     newest = {"step": step, "figures": dict(figures)} | entry
-    listed = []
-    if (folder / "resume.json").is_file():
-        listed = [old for old in _read_json(folder / "resume.json").get("states", []) if old.get("step", 0) < step]
-    kept = [newest, *listed[:1]]
+    listed = _listed_states(folder)
+    kept = [newest, *[old for old in listed if old["step"] < step][:1]]
     write_json(folder / "resume.json", {"format": "voxgan-state", "version": VERSION, "states": kept})
     names = {old["file"] for old in kept}
-    for old in folder.glob("state-*.safetensors"):
-        if old.name not in names:
-            old.unlink(missing_ok=True)
+    for old in listed:
+        if old["file"] not in names and Path(old["file"]).name == old["file"]:
+            (folder / old["file"]).unlink(missing_ok=True)
+
+
+def _listed_states(folder: Path) -> list[dict[str, Any]]:
+    """Return the states that ``resume.json`` lists well enough to be kept or removed."""
+    try:
+        states = _read_json(folder / "resume.json").get("states")
+    except (CheckpointError, StorageError):
+        return []
+    entries = states if isinstance(states, list) else []
+    return [
+        e for e in entries if isinstance(e, dict) and isinstance(e.get("step"), int) and isinstance(e.get("file"), str)
+    ]
 
 
 def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:

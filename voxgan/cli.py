@@ -1,6 +1,7 @@
 """The command ``voxgan``: photo → mesh, noise → mesh, data, training.
 
-Exit status: 0 done, 2 wrong usage, 3 bad input, 4 reading or writing failed, 5 training diverged, 130 interrupted.
+Exit status: 0 done, 1 a bug, 2 wrong usage, 3 bad input, 4 reading or writing failed, 5 training diverged,
+130 interrupted.
 An error is one line on standard error; ``--debug`` adds the traceback. torch and the rest are imported late, so that
 ``--help`` is quick.
 """
@@ -10,8 +11,13 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
+import shlex
 import sys
+import traceback
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -28,8 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-MESHES = (".obj", ".stl", ".ply", ".glb", ".off", ".3mf", ".npz", ".binvox")
+VOLUMES = (".npz", ".binvox")
+MESHES = (".obj", ".stl", ".ply", ".glb", ".off", ".3mf", *VOLUMES)
 PICTURES = (".png", ".gif")
+MANY = 32  # above so many shapes, writing them tells its progress
 
 app = App(
     name="voxgan",
@@ -39,120 +47,139 @@ app = App(
     help_epilogue="Every command explains itself:  voxgan COMMAND --help.  --debug shows the traceback of an error.",
 )
 
+_PATH: dict[str, Any] = {"metavar": "PATH"} if hasattr(Parameter(), "metavar") else {}
+
 Photos = Annotated[list[Path], Parameter(help="Pictures of one object each.", negative="")]
-Out = Annotated[
-    list[Path],
-    Parameter(name=["--output", "-o"], help="File to write (suffix = format) or, for several, a folder.", negative=""),
-]
 ModelName = Annotated[str, Parameter(name=["--model", "-m"], help="A shipped model, or a run or model folder.")]
-Preview = Annotated[Path | None, Parameter(help="Also draw a PNG (or, with .gif, a turntable).")]
-SizeMm = Annotated[float, Parameter(help="Longest side in millimetres; the mesh stands on the floor.")]
-Level = Annotated[float, Parameter(help="Occupancy at which the surface lies, between 0 and 1.")]
-Clean = Annotated[bool, Parameter(help="Drop specks that float free, fill cavities inside.")]
-Smooth = Annotated[int, Parameter(help="Rounds of smoothing.")]
-MaxFaces = Annotated[int | None, Parameter(help="Decimate to about so many triangles.")]
-Format = Annotated[str, Parameter(name=["--format", "-f"], help="Format of files in a folder: obj, stl, glb, …")]
 Seed = Annotated[int, Parameter(help="The same seed gives the same shapes.")]
 Background = Annotated[
     Literal["auto", "keep", "remove"],
     Parameter(help="auto: use the picture's transparency, else remove a plain background."),
 ]
+Options = Annotated[
+    list[str],
+    Parameter(help="key=value: steps, batch, width, seed, precision, …", negative="", show_default=False),
+]
 
 
-@app.command
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What the commands that write shapes share: where to, and how the surface is made."""
+
+    output: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name=["--output", "-o"],
+            help="File to write (suffix = format), or, for several shapes, a folder/; may be repeated.",
+            negative="",
+            **_PATH,
+        ),
+    ]
+    format: Annotated[str, Parameter(name=["--format", "-f"], help="Format of files in a folder: obj, stl, glb, …")] = (
+        "obj"
+    )
+    preview: Annotated[Path | None, Parameter(help="Also draw a PNG (or, with .gif, a turntable).")] = None
+    size_mm: Annotated[float, Parameter(help="Longest side in millimetres; the mesh stands on the floor.")] = 100.0
+    level: Annotated[float, Parameter(help="Occupancy at which the surface lies, between 0 and 1.")] = 0.5
+    smooth: Annotated[int, Parameter(help="Rounds of smoothing.")] = 0
+    max_faces: Annotated[int | None, Parameter(help="Decimate to about so many triangles.")] = None
+    clean: Annotated[bool, Parameter(help="Drop specks that float free, fill cavities inside.")] = True
+
+
+@app.command(usage="Usage: voxgan reconstruct PHOTO... -o PATH [OPTIONS]")
 def reconstruct(
     photos: Photos,
+    /,
     *,
-    output: Out,
+    writing: Writing,
     model: ModelName = "furniture",
-    preview: Preview = None,
-    size_mm: SizeMm = 100.0,
-    level: Level = 0.5,
-    smooth: Smooth = 0,
-    max_faces: MaxFaces = None,
-    clean: Clean = True,
     background: Background = "auto",
-    format: Format = "obj",
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
-    targets = _targets(output, [photo.stem for photo in photos], format)
-    _check_outputs([t for group in targets for t in group], level, size_mm, preview)
-    shapes = _load(model).reconstruct(list(photos), background=background)
-    shapes = shapes.cleaned(level) if clean else shapes
-    _export(shapes, targets, preview, size_mm, level, smooth, max_faces)
+    targets, _ = _plan(writing, [photo.stem for photo in photos])
+    network = _load(model)
+    _check_writable(writing, targets)
+    _export(_cleaned(network.reconstruct(list(photos), background=background), writing), targets, writing)
 
 
-@app.command
+@app.command(usage="Usage: voxgan generate -o PATH [OPTIONS]")
 def generate(
     *,
-    output: Out,
+    writing: Writing,
     count: Annotated[int, Parameter(name=["--count", "-n"], help="How many shapes.")] = 1,
     seed: Seed = 0,
     model: ModelName = "chairs-gan3d",
-    preview: Preview = None,
-    size_mm: SizeMm = 100.0,
-    level: Level = 0.5,
-    smooth: Smooth = 0,
-    max_faces: MaxFaces = None,
-    clean: Clean = True,
-    format: Format = "obj",
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
-    targets = _targets(output, [f"shape_{i:03d}" for i in range(max(count, 1))], format)
-    _check_outputs([t for group in targets for t in group], level, size_mm, preview)
-    shapes = _load(model).generate(count, seed=seed)
-    shapes = shapes.cleaned(level) if clean else shapes
-    _export(shapes, targets, preview, size_mm, level, smooth, max_faces)
+    if count < 1:
+        raise UsageError(f"{count} shapes asked for; expected 1 or more")
+    _check_seed(seed)
+    targets, _ = _plan(writing, [f"shape_{i:03d}" for i in range(count)])
+    network = _load(model)
+    _check_writable(writing, targets)
+    _export(_cleaned(network.generate(count, seed=seed), writing), targets, writing)
 
 
-@app.command
+@app.command(usage="Usage: voxgan interpolate -o PATH [OPTIONS]")
 def interpolate(
     *,
-    output: Out,
+    writing: Writing,
     steps: Annotated[int, Parameter(help="Shapes on the way, both ends counted.")] = 16,
     seed: Seed = 0,
-    photo: Annotated[list[Path], Parameter(help="Two pictures as the ends, instead of noise.", negative="")] = [],  # noqa: B006
+    photo: Annotated[
+        list[Path],
+        Parameter(
+            help="Two pictures as the ends, instead of noise.", negative="", show_default=False, consume_multiple=True
+        ),
+    ] = [],  # noqa: B006
     spherical: Annotated[bool, Parameter(help="Along the great circle instead of straight.", negative="")] = False,
     model: ModelName = "chairs-gan3d",
-    size_mm: SizeMm = 100.0,
-    level: Level = 0.5,
-    clean: Clean = True,
-    format: Format = "obj",
+    background: Background = "auto",
 ) -> None:
     """Walk between two shapes:  voxgan interpolate --steps 16 -o walk.gif  (or .png for a sheet, or a folder)."""
-    from voxgan.latent import interpolate as walk
-
     if len(photo) not in (0, 2):
         raise UsageError(f"{len(photo)} photos given; expected two ends, or none for noise")
-    targets = [p for p in output if p.suffix.lower() in PICTURES]
-    folders = [p for p in output if p not in targets]
-    names = [f"step_{i:03d}" for i in range(max(steps, 1))]
-    meshes = _targets(folders, names, format) if folders else [[] for _ in names]
-    _check_outputs([*targets, *(t for group in meshes for t in group)], level, size_mm)
+    if steps < 2:
+        raise UsageError(f"steps={steps}: expected 2 or more")
+    _check_seed(seed)
+    targets, pictures = _plan(writing, [f"step_{i:03d}" for i in range(steps)], pictures=True)
+    from voxgan.latent import interpolate as walk
+
     network = _load(model)
-    ends = _latents(network, photo, 2, seed)
+    _check_writable(writing, targets, pictures)
+    ends = _latents(network, photo, 2, seed, background)
     shapes = network.decode(walk(ends[0], ends[1], steps, "spherical" if spherical else "linear"))
-    shapes = shapes.cleaned(level) if clean else shapes
-    for target in targets:
-        _draw(shapes, target, level, walk=True)
-    if folders:
-        _export(shapes, meshes, None, size_mm, level, 0, None)
+    shapes = _cleaned(shapes, writing)
+    for picture in pictures:
+        _draw(shapes, picture, writing.level, walk=True)
+    _export(shapes, targets, writing, walk=True)
 
 
-@app.command
+@app.command(usage="Usage: voxgan arithmetic [EXPRESSION] -o PATH [OPTIONS]")
 def arithmetic(
-    expression: Annotated[str, Parameter(help="For instance  'A - B + C'.")] = "A - B + C",
+    expression: Annotated[str, Parameter(help="For instance  'A - B + C'.", allow_leading_hyphen=True)] = "A - B + C",
+    /,
     *,
-    output: Out,
+    writing: Writing,
     seed: Seed = 0,
-    photo: Annotated[list[Path], Parameter(help="Pictures for A, B, C …, instead of noise.", negative="")] = [],  # noqa: B006
+    photo: Annotated[
+        list[Path],
+        Parameter(
+            help="Pictures for A, B, C …, instead of noise.", negative="", show_default=False, consume_multiple=True
+        ),
+    ] = [],  # noqa: B006
     model: ModelName = "chairs-gan3d",
-    preview: Annotated[Path | None, Parameter(help="A PNG of A, B, C … and the result.")] = None,
-    size_mm: SizeMm = 100.0,
-    level: Level = 0.5,
-    clean: Clean = True,
+    background: Background = "auto",
 ) -> None:
-    """Calculate with shapes:  voxgan arithmetic 'A - B + C' --seed 0 -o odd.obj --preview sum.png."""
+    """Calculate with shapes:  voxgan arithmetic 'A - B + C' --seed 0 -o odd.obj --preview sum.png.
+
+    A PNG as preview shows A, B, C … and the result; a GIF is a turntable of the result.
+    """
+    if re.match(r"--\w", expression):
+        raise UsageError(f"unknown option {expression!r}; see  voxgan arithmetic --help")
+    _check_seed(seed)
+    targets, _ = _plan(writing, ["result"])
     import string
 
     import torch
@@ -161,23 +188,26 @@ def arithmetic(
 
     letters = string.ascii_uppercase
     count = len(photo) or max((letters.index(c) + 1 for c in expression if c in letters), default=1)
-    targets = _targets(output, ["result"], "obj")
-    _check_outputs(targets[0], level, size_mm, preview)
+    evaluate(expression, dict.fromkeys(letters[:count], torch.zeros(1)))  # what cannot be read is told first
     network = _load(model)
-    z = _latents(network, photo, count, seed)
+    _check_writable(writing, targets)
+    z = _latents(network, photo, count, seed, background)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
-    shapes = network.decode(torch.cat([z, result[None]]))
-    shapes = shapes.cleaned(level) if clean else shapes
-    _export(shapes[len(z)], targets, None, size_mm, level, 0, None)
-    if preview is not None:
-        _draw(shapes, preview, level, walk=True)
+    shapes = _cleaned(network.decode(torch.cat([z, result[None]])), writing)
+    still = writing.preview is not None and writing.preview.suffix.lower() == ".png"
+    _export(shapes[len(z)], targets, writing, drawn=shapes if still else None)
 
 
-@app.command
+@app.command(usage="Usage: voxgan prepare SOURCE... DATA.h5 [OPTIONS]")
 def prepare(
     sources: Annotated[
-        list[str], Parameter(help="Folders of meshes, of ModelNet volumes, or the word furniture; last: the .h5 file.")
+        list[str],
+        Parameter(
+            help="Folders of meshes, of ModelNet volumes, or the word furniture; last: the .h5 file to write.",
+            negative="",
+        ),
     ],
+    /,
     *,
     resolution: Annotated[int, Parameter(help="16, 32, 64 or 128.")] = 64,
     views: Annotated[int, Parameter(help="Rendered views of each shape, for photo models.")] = 0,
@@ -189,6 +219,7 @@ def prepare(
     up: Annotated[Literal["z", "y"], Parameter(help="Which axis of the mesh files points up.")] = "z",
     seed: Annotated[int, Parameter(help="Of cameras, materials, lights.")] = 0,
     workers: Annotated[int | None, Parameter(help="Processes; default: one for each core.")] = None,
+    overwrite: Annotated[bool, Parameter(help="Replace a data set that is there.", negative="")] = False,
 ) -> None:
     """Make a data set:  voxgan prepare my_meshes/ mine.h5 --views 24."""
     from data_prep.build import prepare as build
@@ -199,12 +230,15 @@ def prepare(
     *inputs, out = sources
     if Path(out).suffix.lower() not in (".h5", ".hdf5"):
         raise UsageError(f"the last name is {out!r}; expected the data set to write, ending in .h5")
+    names = None if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
+    if names == []:
+        raise UsageError(f"--classes {classes!r} names no class; expected names with commas, as in chair,table")
     report = build(
         inputs,
         out,
         resolution=resolution,
         views=views,
-        classes=classes.split(",") if classes else None,
+        classes=names,
         count=count,
         limit=limit,
         rotations=rotations,
@@ -212,44 +246,57 @@ def prepare(
         up=up,
         seed=seed,
         workers=workers,
+        overwrite=overwrite,
         report=Progress("preparing", "shapes"),
     )
     print(report)
 
 
-@app.command
+@app.command(usage="Usage: voxgan train PRESET DATA.h5 --out RUN [KEY=VALUE]...")
 def train(
     preset: Annotated[str, Parameter(help="A preset or model (voxgan list).")],
     data: Annotated[Path, Parameter(help="Data set made by voxgan prepare.")],
-    options: Annotated[list[str], Parameter(help="key=value: steps, batch, width, seed, precision, …")] = [],  # noqa: B006
+    options: Options = [],  # noqa: B006
+    /,
     *,
-    out: Annotated[Path, Parameter(help="Run folder to make.")],
+    out: Annotated[str, Parameter(help="Run folder to make.", **_PATH)],
 ) -> None:
     """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16."""
+    values = _key_values(options, ("model", "data", "out", "report"))
+    _refuse_empty("--out", out)
     from voxgan.training import train as run
 
-    values = _key_values(options)
-    with _saying_where(out):
-        run(preset, data, out, report=_training_progress(), **values)
-    print(f"{out}: trained; try  voxgan generate --model {out} -n 4 -o out/")
+    with _saying_where(Path(out)):
+        model = run(preset, data, Path(out), report=_training_progress(), **values)
+    _say_trained(Path(out), model)
 
 
-@app.command
+@app.command(usage="Usage: voxgan resume RUN [KEY=VALUE]...")
 def resume(
     run: Annotated[Path, Parameter(help="Run folder.")],
-    options: Annotated[list[str], Parameter(help="key=value to change from here on: steps, batch, average, …")] = [],  # noqa: B006
+    options: Annotated[
+        list[str],
+        Parameter(
+            help="key=value to change from here on: steps, batch, average, …; data=PATH where the data set moved.",
+            negative="",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    /,
 ) -> None:
     """Continue a training bit for bit:  voxgan resume runs/mine."""
+    values = _key_values(options, ("run", "report"))
     from voxgan.training import resume as again
 
-    values = _key_values(options)
+    if _is_done(run, values):
+        return
     with _saying_where(run):
-        again(run, report=_training_progress(), **values)
-    print(f"{run}: trained; try  voxgan generate --model {run} -n 4 -o out/")
+        model = again(run, report=_training_progress(), **values)
+    _say_trained(run, model)
 
 
 @app.command
-def info(name: Annotated[str, Parameter(help="A model, a run folder, or a data set.")]) -> None:
+def info(name: Annotated[str, Parameter(help="A model, a run folder, or a data set.")], /) -> None:
     """Say what a model or a data set is:  voxgan info furniture."""
     if Path(name).suffix.lower() in (".h5", ".hdf5"):
         _data_info(name)
@@ -273,112 +320,262 @@ def list_() -> None:
         print(f"  {name:18} {presets.describe(name)}")
 
 
-def _key_values(options: Sequence[str]) -> dict[str, str]:
-    """Read key=value words."""
-    values = {}
+def _key_values(options: Sequence[str], reserved: Sequence[str] = ()) -> dict[str, str]:
+    """Read key=value words; `reserved` keys have another way in, or none."""
+    values: dict[str, str] = {}
     for option in options:
         key, mark, value = option.partition("=")
+        key = key.replace("-", "_")
         if not mark or not key:
             raise UsageError(f"cannot read the option {option!r}; expected key=value, as in steps=2000")
-        values[key.replace("-", "_")] = value
+        if key in reserved:
+            raise UsageError(f"unknown option {key!r} in {option!r}; expected key=value, as in steps=2000")
+        if key in values:
+            raise UsageError(f"the option {key!r} is given twice; expected it once")
+        values[key] = value
     return values
+
+
+def _is_done(run: Path, values: dict[str, str]) -> bool:
+    """Say so where a run has reached its last step already."""
+    from voxgan.checkpoint import read_config
+    from voxgan.models.model import make_config
+    from voxgan.training import Training
+
+    facts = read_config(run)[1].get("training") or {}
+    step, options = facts.get("step"), facts.get("options")
+    steps = options.get("steps") if isinstance(options, dict) else None
+    if not isinstance(step, int) or not isinstance(steps, int):
+        return False
+    changes = make_config(Training, {key: value for key, value in values.items() if key != "data"})
+    if step < (changes.steps if "steps" in values else steps):
+        return False
+    print(f"{run}: already at step {step} of {max(step, steps)}; give steps=… to go on, above {step}")
+    return True
+
+
+def _say_trained(run: Path, model: Model) -> None:
+    name = shlex.quote(str(run))
+    if "image" in model.conditions:
+        print(f"{run}: trained; try  voxgan reconstruct photo.jpg --model {name} -o out.obj")
+    else:
+        print(f"{run}: trained; try  voxgan generate --model {name} -n 4 -o out/")
+
+
+def _refuse_empty(option: str, value: str) -> None:
+    if not value.strip():
+        raise UsageError(f"{option} is given an empty name; expected a path or a name")
+
+
+def _check_seed(seed: int) -> None:
+    if not -(1 << 63) <= seed < 1 << 64:
+        raise UsageError(f"seed {seed}: expected a number of at most 64 bits")
+
+
+def _model_name(name: str) -> str:
+    """Take ``chairs_gan3d`` for the shipped ``chairs-gan3d``, unless something is called so."""
+    from voxgan.checkpoint import shipped
+
+    _refuse_empty("the model", name)
+    known, dashed = shipped(), name.replace("_", "-")
+    return dashed if name not in known and dashed in known and not Path(name).exists() else name
 
 
 def _load(name: str) -> Model:
     from voxgan.checkpoint import load
 
-    return load(name)
+    return load(_model_name(name))
 
 
-def _latents(network: Model, photos: Sequence[Path], count: int, seed: int) -> Tensor:
+def _latents(network: Model, photos: Sequence[Path], count: int, seed: int, background: str) -> Tensor:
     """Return latents (count, L): of photos where there are some, else from noise."""
     if not photos:
         return network.sample_latents(count, seed=seed)
     encode = getattr(network, "encode", None)
     if encode is None:
         raise UsageError(f"{network.name} cannot read photos; use a vae_gan3d model, as in --model furniture")
-    z: Tensor = encode(list(photos))
+    z: Tensor = encode(list(photos), background)
     return z
 
 
-def _targets(outputs: Sequence[Path], names: Sequence[str], format: str) -> list[list[Path]]:
-    """Return the files to write for each shape: named files for a single one, files in folders for several."""
-    suffix = "." + format.lower().lstrip(".")
+def _cleaned(shapes: Shapes, writing: Writing) -> Shapes:
+    return shapes.cleaned(writing.level) if writing.clean else shapes
+
+
+def _plan(writing: Writing, names: Sequence[str], pictures: bool = False) -> tuple[list[list[Path]], list[Path]]:
+    """Check the options; return the files to write for each shape, and the pictures of all (if there may be such).
+
+    A named file is for a single shape, files in folders are for several. Nothing is made yet.
+    """
+    w = writing
+    if not 0 < w.level < 1:
+        raise UsageError(f"level {w.level}: expected a number between 0 and 1")
+    if not 0 < w.size_mm < float("inf"):
+        raise UsageError(f"size {w.size_mm} mm: expected a number above 0")
+    if w.smooth < 0:
+        raise UsageError(f"smooth={w.smooth}: expected 0 or more rounds")
+    if w.max_faces is not None and w.max_faces < 4:
+        raise UsageError(f"max_faces={w.max_faces}: expected 4 or more")
+    if w.preview is not None and w.preview.suffix.lower() not in PICTURES:
+        raise UsageError(f"cannot draw the preview {w.preview}; {nearest(w.preview.suffix.lower(), PICTURES)}")
+    suffix = "." + w.format.lower().lstrip(".")
     if suffix not in MESHES:
-        raise UsageError(f"format {format!r}; {nearest(suffix, MESHES)}")
+        raise UsageError(f"format {w.format!r}; {nearest(suffix, MESHES)}")
+    known = (*MESHES, *PICTURES) if pictures else MESHES
     groups: list[list[Path]] = [[] for _ in names]
-    for output in outputs:
-        if output.suffix.lower() in MESHES:
-            if len(names) > 1:
-                raise UsageError(f"{len(names)} shapes for the one file {output}; give a folder, as in  -o out/")
-            groups[0].append(output)
-        elif output.suffix and not output.is_dir():
-            raise UsageError(f"cannot write the format {output.suffix!r}; {nearest(output.suffix, MESHES)}")
-        else:
+    drawn: list[Path] = []
+    for output in w.output:
+        _refuse_empty("--output", output)
+        path = Path(output)
+        ending = path.suffix.lower()
+        is_folder = output.endswith(("/", os.sep))
+        if not is_folder and ending in known:
+            if ending in PICTURES:
+                drawn.append(path)
+            elif len(names) > 1:
+                raise UsageError(f"{len(names)} shapes for the one file {path}; give a folder, as in  -o out/")
+            else:
+                groups[0].append(path)
+        elif is_folder or not ending or _is_folder(path):
             for group, name in zip(groups, _distinct(names), strict=True):
-                group.append(output / f"{name}{suffix}")
-    return groups
+                group.append(path / f"{name}{suffix}")
+        else:
+            raise UsageError(
+                f"cannot write the format {ending!r}; {nearest(ending, known)}; end it with / for a folder"
+            )
+    files = [*(file for group in groups for file in group), *drawn, *([w.preview] if w.preview else [])]
+    for path, count in Counter(Path(os.path.abspath(file)) for file in files).items():  # noqa: PTH100
+        if count > 1:
+            raise UsageError(f"{path} would be written {count} times; give every output its own name")
+    return groups, drawn
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long; writing says so
+        return False
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Number the names that occur twice."""
-    return [name if names.count(name) == 1 else f"{name}_{i:03d}" for i, name in enumerate(names)]
+    """Number the names that occur twice, past the names that are there (whatever their case)."""
+    counts = Counter(name.casefold() for name in names)
+    taken = {name for name, count in counts.items() if count == 1}
+    numbers: Counter[str] = Counter()
+    distinct = []
+    for name in names:
+        key, new = name.casefold(), name
+        while counts[key] > 1 and (new == name or new.casefold() in taken):
+            new = f"{name}_{numbers[key]:03d}"
+            numbers[key] += 1
+        taken.add(new.casefold())
+        distinct.append(new)
+    return distinct
 
 
-def _check_outputs(paths: Sequence[Path], level: float, size_mm: float, preview: Path | None = None) -> None:
+def _check_writable(writing: Writing, targets: Sequence[Sequence[Path]], pictures: Sequence[Path] = ()) -> None:
     """Refuse before the work what could not be written after it."""
     from voxgan.files import check_output
 
-    if not 0 < level < 1:
-        raise UsageError(f"level {level}: expected a number between 0 and 1")
-    if not 0 < size_mm < float("inf"):
-        raise UsageError(f"size {size_mm} mm: expected a number above 0")
-    if preview is not None and preview.suffix.lower() not in PICTURES:
-        raise UsageError(f"cannot draw the preview {preview}; {nearest(preview.suffix.lower(), PICTURES)}")
-    for path in (*paths, *([preview] if preview else [])):
+    for path in (*(t for group in targets for t in group), *pictures, *([writing.preview] if writing.preview else [])):
         check_output(path)
 
 
 def _export(
     shapes: Shapes,
     targets: Sequence[Sequence[Path]],
-    preview: Path | None,
-    size_mm: float,
-    level: float,
-    smooth: int,
-    max_faces: int | None,
+    writing: Writing,
+    drawn: Shapes | None = None,
+    walk: bool = False,
 ) -> None:
-    """Write every shape to its files, and the preview; a shape without a surface is named and passed over."""
-    failed: list[SurfaceError] = []
+    """Write every shape to its files, and the preview (of `drawn`); a shape without a surface is passed over."""
+    progress = _Counting("writing", len(shapes) if any(targets) else 0)
+    failed: list[str] = []
     for shape, files in zip(shapes, targets, strict=True):
-        for file in files:
-            try:
-                shape.export(file, size_mm=size_mm, level=level, smooth=smooth, max_faces=max_faces)
-            except SurfaceError as error:
-                failed.append(error)
-                print(f"voxgan: {file} is not written: {error}", file=sys.stderr)
-                continue
-            print(file)
-    if preview is not None:
-        _draw(shapes, preview, level)
-    if failed and len(failed) == sum(map(len, targets)):
-        raise failed[0]
+        try:
+            for file in _write(shape, files, writing):
+                progress.clear()
+                print(file)
+        except SurfaceError as error:
+            meshes = [str(file) for file in files if file.suffix.lower() not in VOLUMES]
+            failed.append(f"{', '.join(meshes)} {'is' if len(meshes) == 1 else 'are'} not written: {error}")
+        progress.step()
+    if writing.preview is not None:
+        _draw(shapes if drawn is None else drawn, writing.preview, writing.level, walk=walk)
+    nothing = bool(failed) and len(failed) == sum(1 for files in targets if files)
+    for line in failed[: len(failed) - nothing]:
+        print(f"voxgan: {line}", file=sys.stderr)
+    if nothing:
+        raise SurfaceError(failed[-1])
+
+
+def _write(shape: Shapes, files: Sequence[Path], writing: Writing) -> Any:
+    """Write one shape to its files, voxels first, and yield each; the surface is computed once."""
+    from voxgan.export import export
+
+    surface = None
+    for file in sorted(files, key=lambda file: file.suffix.lower() not in VOLUMES):
+        if file.suffix.lower() in VOLUMES:
+            shape.export(file)
+        else:
+            if surface is None:
+                surface = shape.to_mesh(level=writing.level, smooth=writing.smooth, max_faces=writing.max_faces)
+            export(surface, file, size_mm=writing.size_mm)
+        yield file
 
 
 def _draw(shapes: Shapes, path: Path, level: float, walk: bool = False) -> None:
     """Draw shapes: a sheet as PNG; as GIF a walk through them, or a turntable of the first."""
     from voxgan import preview
 
-    if path.suffix.lower() == ".gif":
-        if walk:
-            frames = [preview.picture(grid, level=level) for grid in shapes.occupancy]
-        else:
-            frames = preview.turntable(shapes.occupancy[0], level=level)
-        preview.write_gif(path, frames, back_and_forth=walk)
+    grids = shapes.occupancy
+    if path.suffix.lower() == ".gif" and not walk:
+        preview.write_gif(path, preview.turntable(grids[0], level=level), back_and_forth=False)
+    elif path.suffix.lower() == ".gif":
+        progress = _Counting("drawing", len(shapes))
+        frames = []
+        for grid in grids:
+            frames.append(preview.picture(grid, level=level))
+            progress.step()
+        preview.write_gif(path, frames, back_and_forth=True)
+    elif len(shapes) <= MANY:
+        preview.write_png(path, preview.sheet(grids, level=level, size=512 if len(shapes) == 1 else 256))
     else:
-        size = 512 if len(shapes) == 1 else 256
-        preview.write_png(path, preview.sheet(shapes.occupancy, level=level, size=size))
+        import numpy as np
+
+        progress = _Counting("drawing", len(shapes))
+        columns = int(np.ceil(np.sqrt(len(shapes))))
+        rows = []
+        for start in range(0, len(shapes), columns):
+            row = grids[start : start + columns]
+            picture = preview.sheet(row, columns=len(row), level=level, size=256)
+            full = np.empty((256, columns * 256, 3), np.uint8)
+            full[:] = preview.BACKGROUND
+            full[:, : picture.shape[1]] = picture
+            rows.append(full)
+            progress.step(len(row))
+        preview.write_png(path, np.concatenate(rows))
     print(path)
+
+
+class _Counting:
+    """Progress of more than `MANY` shapes; silent for fewer."""
+
+    def __init__(self, label: str, total: int) -> None:
+        from voxgan.progress import Progress
+
+        self.progress = Progress(label, "shapes") if total > MANY else None
+        self.done, self.total = 0, total
+
+    def step(self, count: int = 1) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    def clear(self) -> None:
+        """Take away the live line, so that a name can be printed."""
+        if self.progress is not None and self.progress.live:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -387,14 +584,16 @@ def _saying_where(run: Path) -> Any:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; go on with  voxgan resume {run}") from None
+        raise KeyboardInterrupt(
+            f"{str(stop) or 'stopped'}; go on with  voxgan resume {shlex.quote(str(run))}"
+        ) from None
 
 
 def _training_progress() -> Any:
     from voxgan.progress import Progress
 
     progress = Progress("training", "steps")
-    shown = ("accuracy", "test_iou", "shapes_per_s")
+    shown = ("accuracy", "test_iou", "train_iou", "shapes_per_s")
 
     def report(done: int, total: int, figures: Any) -> None:
         kept = {k: v for k, v in figures.items() if k in shown or k.endswith((".total", ".moved"))}
@@ -415,7 +614,7 @@ def _data_info(path: str) -> None:
 def _model_info(name: str) -> None:
     from voxgan.checkpoint import read_config
 
-    folder, content = read_config(name)
+    folder, content = read_config(_model_name(name))
     config, training = content["config"], content.get("training") or {}
     print(f"{name}: {content['model']}, {config.get('resolution')}³, width {config.get('width')}")
     for key in ("title", "preset", "step", "data"):
@@ -436,9 +635,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale without ³ or é is no reason to stop
             stream.reconfigure(errors="backslashreplace")
-    debug = "--debug" in tokens
-    tokens = [token for token in tokens if token != "--debug"]
-    sys.exit(_run(tokens, debug))
+    sys.exit(_run(*_without_debug(tokens)))
+
+
+def _without_debug(tokens: Sequence[str]) -> tuple[list[str], bool]:
+    """Take ``--debug`` out, but behind ``--`` it is a name."""
+    end = tokens.index("--") if "--" in tokens else len(tokens)
+    kept = [token for token in tokens[:end] if token != "--debug"]
+    return [*kept, *tokens[end:]], len(kept) < end
 
 
 def _run(tokens: list[str], debug: bool) -> int:
@@ -454,20 +658,26 @@ def _run(tokens: list[str], debug: bool) -> int:
         return 130
     except CycloptsError as error:
         if debug:
-            raise
+            traceback.print_exc()
         text = " ".join(str(error).split())
         print(f"voxgan: {text} See  voxgan --help", file=sys.stderr)
         return 2
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         if isinstance(error, VoxganError):
             print(f"voxgan: {' '.join(str(error).split())}", file=sys.stderr)
             return error.exit_status
-        if isinstance(error, MemoryError):
+        if isinstance(error, MemoryError) or _is_out_of_memory(error):
             print("voxgan: out of memory; take a smaller batch, width or resolution", file=sys.stderr)
             return 4
         kind = type(error).__name__
         text = " ".join(str(error).split())
         print(f"voxgan: unexpected {kind}: {text}; run it again with --debug and report it", file=sys.stderr)
         return 1
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Recognise what torch raises: a RuntimeError (CUDA: a kind of it)."""
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate" in text or "out of memory" in text)

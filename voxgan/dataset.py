@@ -23,6 +23,7 @@ without a checksum, where one wrong bit changes a name, or sends HDF5 into an en
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -361,6 +362,12 @@ class Dataset:
             raise DatasetError(
                 f"{self.path}: row {index[0]} of {name!r} fails its checksum; copy or prepare the file again"
             ) from error
+
+    def fingerprint(self) -> str:
+        """Return a hash of what is selected: resolution, classes, names and labels."""
+        digest = hashlib.sha256(repr((self.resolution, self.num_views, self.classes, self.names())).encode())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()[:16]
 
     def close(self) -> None:
         """Close the file."""

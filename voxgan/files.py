@@ -13,7 +13,12 @@ from typing import Any
 
 from voxgan.errors import StorageError
 
-__all__ = ["atomic_write", "check_output", "sha256", "sweep_temporaries", "write_bytes", "write_json"]
+try:
+    import fcntl
+except ImportError:  # Windows has none: there, two runs in one folder are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["atomic_write", "check_output", "exclusive", "sha256", "sweep_temporaries", "write_bytes", "write_json"]
 
 _PREFIX = ".voxgan-"
 _SUFFIX = ".partial"
@@ -105,6 +110,33 @@ def sweep_temporaries(folder: str | Path) -> int:
             leftover.unlink()
             count += 1
     return count
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | Path) -> Iterator[None]:
+    """Keep other processes out of a folder for the block; the system lets go of it when the process ends.
+
+    Raises
+    ------
+    StorageError
+        If another process is at work there, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise StorageError(
+                        f"{folder}: another process is at work in it; wait for it, or stop it"
+                    ) from error
+            yield
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"cannot write in {folder}: {_reason(error)}; choose another place") from error
 
 
 def check_output(path: str | Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -40,7 +41,7 @@ def read_image(picture: Picture) -> Image.Image:
     ----------
     picture : path, PIL.Image.Image, or array
         A file in PNG, JPEG, WebP, BMP, TIFF or GIF, known by its content, whatever its name. Or (H, W, 3),
-        (H, W, 4) or (H, W), uint8 or float in [0, 1].
+        (H, W, 4) or (H, W), uint8 or float in [0, 1]. Or float (3, H, W), channels first, as `photo` gives it.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def read_image(picture: Picture) -> Image.Image:
         return _from_array(picture)
     if not isinstance(picture, str | Path):
         raise ImageError(f"a {type(picture).__name__} came; a path, a PIL image or an array was expected")
-    if "://" in str(picture):
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(picture)):  # a Path has lost a slash
         raise ImageError(f"{picture} is an address, a file was expected: download it first")
     data = _read_bytes(Path(picture))
     with warnings.catch_warnings():
@@ -139,14 +140,15 @@ def photo(
     if not 0 <= margin < 0.5:
         raise UsageError(f"margin is {margin}; at least 0 and less than 0.5 was expected")
     image = read_image(picture)
-    box = _object_box(image) if background == "auto" else None
+    name = f"the picture {picture}" if isinstance(picture, str | Path) else "the picture"
+    box = _object_box(image, name) if background == "auto" else None
     if box is None:
         image = _on_white(image)
         if background != "keep":
             alpha = remove_background(np.asarray(image.convert("RGB")))
             if alpha.min() < 0.5:
                 image.putalpha(Image.fromarray(np.rint(alpha * 255).astype(np.uint8)))
-                box = _object_box(image)
+                box = _object_box(image, name)
     if box is None:
         margin = 0.0
     else:
@@ -159,7 +161,7 @@ def photo(
     return np.ascontiguousarray(np.asarray(canvas, np.float32).transpose(2, 0, 1) / np.float32(255))
 
 
-def _object_box(image: Image.Image) -> tuple[int, int, int, int] | None:
+def _object_box(image: Image.Image, name: str) -> tuple[int, int, int, int] | None:
     """Give the bounding box of what is not transparent; None if the picture is opaque."""
     alpha = np.asarray(image.getchannel("A"))
     if (alpha < 128).mean() < 1e-3:
@@ -167,7 +169,7 @@ def _object_box(image: Image.Image) -> tuple[int, int, int, int] | None:
     solid = alpha >= 26
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     if len(rows) == 0:
-        raise ImageError("the picture is wholly transparent: give one that shows an object")
+        raise ImageError(f"{name} is wholly transparent: give one that shows an object")
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
@@ -271,6 +273,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     from PIL import Image
 
     came = f"{array.dtype} {array.shape}"
+    if array.ndim == 3 and array.dtype.kind == "f" and array.shape[0] == 3 and array.shape[2] not in (3, 4):
+        array = array.transpose(1, 2, 0)
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or array.size == 0:
         raise ImageError(f"the array is {came}; (H, W, 3) or (H, W, 4) was expected, uint8 or float in [0, 1]")
     _check_size(array.shape[1], array.shape[0], "the array")

@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from voxgan import checkpoint, models, presets
 from voxgan.batches import make_batch, order, step_seed
-from voxgan.checkpoint import describe, load_state, save_model, save_state
+from voxgan.checkpoint import describe, find_device, load_state, save_model, save_state
 from voxgan.dataset import Dataset
 from voxgan.errors import (
     CheckpointError,
@@ -35,18 +34,15 @@ from voxgan.errors import (
     StorageError,
     UsageError,
 )
-from voxgan.files import check_output, sweep_temporaries, write_bytes, write_json
-from voxgan.metrics.iou import iou
+from voxgan.files import check_output, exclusive, sweep_temporaries, write_bytes, write_json
 from voxgan.models.model import Batch, Model, make_config
+from voxgan.samples import samples
 
 __all__ = ["Training", "resume", "train"]
 
 Report = Callable[[int, int, Mapping[str, float]], None]
 
 _MAX_BAD_STEPS = 5
-_NUM_SAMPLES = 8
-_NUM_SCORED = 64
-_TILE = 128
 
 
 @dataclass(frozen=True)
@@ -88,24 +84,15 @@ class Training:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        if self.steps < 1 or self.batch < 2 or self.save_every < 1 or self.sample_every < 0:
-            raise UsageError(
-                f"steps={self.steps}, batch={self.batch}, save_every={self.save_every}, "
-                f"sample_every={self.sample_every}: expected 1, 2, 1, 0 or more"
-            )
+        for name, least in (("steps", 1), ("batch", 2), ("save_every", 1), ("sample_every", 0)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}={getattr(self, name)}: expected {least} or more")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed={self.seed}: expected a number from 0 to 2⁶³ − 1")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision={self.precision!r}: expected fp32 or bf16")
         if not 0 <= self.average < 1:
             raise UsageError(f"average={self.average}: expected a number from 0 to below 1")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device={name!r} is not to be had here; use device=cpu or device=auto") from error
-    return device
 
 
 def _split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, Training]:
@@ -166,22 +153,27 @@ def train(
         merged["classes"] = wanted or tuple(dataset.classes)
         config, training = _split_options(kind, merged)
         _check_fit(kind, config, training, dataset)
-        _device(training.device)
+        find_device(training.device)
         check_output(out / "config.json")
         torch.manual_seed(step_seed(training.seed, -1))
         network = kind(config)
         facts = {
             "preset": model,
             "data": str(Path(data).resolve()),
+            "fingerprint": dataset.fingerprint(),
             "options": dataclasses.asdict(training),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         }
-        write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
-        return _Run(network, dataset, training, out, facts, report).go(0)
+        with exclusive(out):
+            run = _Run(network, dataset, training, out, facts, report)
+            for leftover in ("log.jsonl", "resume.json"):
+                (out / leftover).unlink(missing_ok=True)
+            write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
+            return run.go(0)
 
 
-def resume(run: str | Path, report: Report | None = None, **changes: Any) -> Model:
+def resume(run: str | Path, report: Report | None = None, data: str | Path | None = None, **changes: Any) -> Model:
     """Continue a run from its last training state, bit for bit as if it had not stopped.
 
     The promise holds for the same number of threads on the same kind of device.
@@ -192,8 +184,10 @@ def resume(run: str | Path, report: Report | None = None, **changes: Any) -> Mod
         The run folder.
     report : callable, optional
         As for `train`.
+    data : path, optional
+        Where the data set is now, if it was moved.
     **changes
-        Fields of `Training` to change from here on, such as ``steps``; none keeps the promise above.
+        Fields of `Training` to change from here on, such as ``steps``. The promise above holds without them.
 
     Returns
     -------
@@ -211,26 +205,44 @@ def resume(run: str | Path, report: Report | None = None, **changes: Any) -> Mod
     facts = content.get("training")
     if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
         raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
-    sweep_temporaries(folder)
-    make_config(Training, changes)
+    make_config(Training, changes)  # tells a field that cannot be changed from one that does not exist
     facts["options"].update(changes)
     training = make_config(Training, facts["options"])
     facts["options"] = dataclasses.asdict(training)
+    if data is not None:
+        facts["data"] = str(Path(data).resolve())
+    torch.manual_seed(step_seed(training.seed, -1))
     network = checkpoint.build(content)
-    if facts.get("threads") and facts["threads"] != torch.get_num_threads() and _device(training.device).type == "cpu":
-        torch.set_num_threads(int(facts["threads"]))
-    with Dataset(facts["data"], "train", network.config.classes or None) as dataset:
+    with (
+        exclusive(folder),
+        _threads(facts.get("threads")),
+        Dataset(facts["data"], "train", network.config.classes or None) as dataset,
+    ):
         _check_fit(type(network), network.config, training, dataset)
+        if facts.setdefault("fingerprint", dataset.fingerprint()) != dataset.fingerprint():
+            raise DatasetError(
+                f"{dataset.path}: not the shapes that this run was trained on; name the data set with data=PATH"
+            )
+        sweep_temporaries(folder)
         run_ = _Run(network, dataset, training, folder, facts, report)
-        if not (folder / "resume.json").is_file():
-            torch.manual_seed(step_seed(training.seed, -1))
-            run_ = _Run(checkpoint.build(content), dataset, training, folder, facts, report)
-            run_.trim_log(0)
-            return run_.go(0)
-        step, tensors, figures = load_state(folder)
-        run_.restore(tensors, figures)
+        step = 0
+        if (folder / "resume.json").is_file():
+            step, tensors, figures = load_state(folder)
+            run_.restore(tensors, figures)
+            run_.saved = step
         run_.trim_log(step)
         return run_.go(step)
+
+
+@contextlib.contextmanager
+def _threads(count: Any) -> Iterator[None]:
+    """Compute with so many threads, on which bit-exactness depends, for the block."""
+    former = torch.get_num_threads()
+    torch.set_num_threads(count if isinstance(count, int) and count > 0 else former)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
 
 
 def _check_fit(kind: type[Model], config: Any, training: Training, dataset: Dataset) -> None:
@@ -263,7 +275,7 @@ class _Run:
         facts: Mapping[str, Any],
         report: Report | None,
     ) -> None:
-        self.device = _device(training.device)
+        self.device = find_device(training.device)
         self.model = model.to(self.device).train()
         self.data, self.training, self.folder, self.facts, self.report = data, training, folder, facts, report
         self.phases = model.phases
@@ -281,6 +293,7 @@ class _Run:
         }
         self.last: dict[str, float] = {}
         self.bad_steps = 0
+        self.saved: int | None = None
         self.stop = False
 
     def go(self, start: int) -> Model:
@@ -293,18 +306,27 @@ class _Run:
                 figures = self._step(step)
                 done, stop = step + 1, self.stop
                 figures["shapes_per_s"] = self.training.batch / (time.perf_counter() - began)
-                if self.training.sample_every and (done % self.training.sample_every == 0 or done == steps):
+                sound = self.bad_steps < 2  # a single bad step was skipped, and has changed nothing
+                if sound and self._due(done, self.training.sample_every):
                     figures |= self._sample(done)
                 self._log(done, figures)
-                if done % self.training.save_every == 0 or done == steps or stop:
+                self._refuse_divergence(done)
+                if sound and (self._due(done, self.training.save_every) or stop):
                     self.save(done)
                 if self.report is not None:
                     self.report(done, steps, figures)
                 if stop:
-                    raise KeyboardInterrupt(f"stopped after step {done}, which is saved")
+                    raise KeyboardInterrupt(f"stopped after step {done}; {self._whole()}")
         if done == start:  # the last stop may have come between its state and its weights
             self.save(done)
         return self.snapshot()
+
+    def _due(self, done: int, every: int) -> bool:
+        return every > 0 and (done % every == 0 or done == self.training.steps)
+
+    def _whole(self) -> str:
+        """Say which step can be gone on from."""
+        return "nothing is saved yet" if self.saved is None else f"step {self.saved} is saved"
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -324,7 +346,7 @@ class _Run:
                 signal.signal(number, handler)
 
     def _step(self, step: int) -> dict[str, float]:
-        """Run every phase once (or `repeat` times) on one batch; return its figures."""
+        """Run every phase once on one batch; return its figures."""
         training, model = self.training, self.model
         torch.manual_seed(step_seed(training.seed, step))
         indices = order(len(self.data), training.batch, training.seed, step)
@@ -338,14 +360,13 @@ class _Run:
             for group, rate in zip(groups, phase.rates.values(), strict=True):
                 group["lr"] = rate * decay
             moves = sound and phase.when(self.last)
-            for _ in range(phase.repeat):
-                for name, network in model.named_children():
-                    network.requires_grad_(name in phase.trains)
-                terms, moved = self._phase(phase.name, batch, moves)
-                sound &= moved
-                figures |= {(k if k == "accuracy" else f"{phase.name}.{k}"): v for k, v in terms.items()}
+            for name, network in model.named_children():
+                network.requires_grad_(name in phase.trains)
+            terms, finite = self._phase(phase.name, batch, moves)
+            sound &= finite
+            figures |= {(k if k == "accuracy" else f"{phase.name}.{k}"): v for k, v in terms.items()}
             figures[f"{phase.name}.moved"] = float(moves and sound)
-        self._count_bad(sound, step)
+        self.bad_steps = 0 if sound else self.bad_steps + 1
         if sound:
             self._average(step)
             self.last = {key: value for key, value in figures.items() if np.isfinite(value)}
@@ -371,12 +392,11 @@ class _Run:
             optimizer.zero_grad(set_to_none=True)
         return {key: float(value.detach()) for key, value in terms.items()}, sound
 
-    def _count_bad(self, sound: bool, step: int) -> None:
-        self.bad_steps = 0 if sound else self.bad_steps + 1
-        if self.bad_steps >= _MAX_BAD_STEPS:
+    def _refuse_divergence(self, done: int) -> None:
+        if self.bad_steps >= _MAX_BAD_STEPS or (self.bad_steps > 1 and done == self.training.steps):
             raise DivergedError(
-                f"the loss was not finite in {_MAX_BAD_STEPS} steps up to {step + 1}; "
-                f"the last checkpoint in {self.folder} is whole: start anew with lower rates"
+                f"the loss was not finite in the last {self.bad_steps} of {done} steps; {self._whole()} "
+                f"in {self.folder}: start anew, in another folder, with lower rates"
             )
 
     @torch.no_grad()
@@ -428,6 +448,7 @@ class _Run:
             save_state(self.folder, step, tensors, self.last)
             facts = {**self.facts, "step": step}
             save_model(self.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
+            self.saved = step
         except CheckpointError as error:
             raise DivergedError(f"step {step}: {error}; the checkpoint before it is whole") from error
 
@@ -453,44 +474,12 @@ class _Run:
         self.last = dict(figures)
 
     def _sample(self, step: int) -> dict[str, float]:
-        """Write samples from fixed latents, and reconstructions of fixed views, as a PNG; return the scores."""
-        from voxgan.preview import sheet, write_png
-
+        """Write a picture of samples; return the scores. What cannot be drawn never ends a run."""
         model = self.snapshot()
-        picture = sheet(
-            model.generate(_NUM_SAMPLES, seed=self.training.seed).occupancy,
-            columns=_NUM_SAMPLES,
-            size=_TILE,
-        )
-        scores: dict[str, float] = {}
-        if "image" in model.conditions:
-            scores, rows = self._reconstructions(model)
-            picture = np.concatenate([*rows, picture])
-        with contextlib.suppress(MissingExtraError):  # without Pillow there are no pictures, but scores
-            write_png(self.folder / "samples" / f"{step:08d}.png", picture)
+        scores, picture = samples(model, self.data, self.training.seed, self.device)
+        if picture is not None:
+            from voxgan.preview import write_png
+
+            with contextlib.suppress(MissingExtraError):
+                write_png(self.folder / "samples" / f"{step:08d}.png", picture)
         return scores
-
-    def _reconstructions(self, model: Model) -> tuple[dict[str, float], list[NDArray[np.uint8]]]:
-        """Reconstruct views of the test split (of the training split where there is none)."""
-        from voxgan.preview import sheet
-
-        try:
-            data, name = Dataset(self.data.path, "test", model.config.classes or None), "test_iou"
-        except DatasetError:
-            data, name = self.data, "train_iou"
-        chosen = np.linspace(0, len(data) - 1, min(len(data), _NUM_SCORED)).astype(np.int64)
-        batch = make_batch(data, chosen, True, False, self.device)
-        found = model.reconstruct(batch["image"].cpu().numpy()).occupancy
-        real = batch["occupancy"][:, 0].cpu().numpy()
-        if data is not self.data:
-            data.close()
-        overlap = iou(found, real)
-        shown = np.linspace(0, len(chosen) - 1, min(len(chosen), _NUM_SAMPLES)).astype(np.int64)
-        step = batch["image"].shape[-1] // _TILE
-        images = (batch["image"][shown, :, ::step, ::step][:, :, :_TILE, :_TILE] * 255).byte().cpu().numpy()
-        row = np.full((_TILE, _NUM_SAMPLES * _TILE, 3), 255, np.uint8)
-        row[:, : len(shown) * _TILE] = np.concatenate(list(images.transpose(0, 2, 3, 1)), axis=1)
-        padded = np.zeros((2, _NUM_SAMPLES, *real.shape[1:]), np.float32)
-        padded[0, : len(shown)], padded[1, : len(shown)] = found[shown], real[shown]
-        sheets = [sheet(part, columns=_NUM_SAMPLES, size=_TILE) for part in padded]
-        return {name: float(overlap.mean())}, [row, *sheets]

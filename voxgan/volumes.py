@@ -160,10 +160,20 @@ def read_volume(path: str | Path) -> Shapes:
 
 
 def _parse_npz(content: bytes) -> Shapes:
+    if not content.startswith(b"PK"):  # numpy would take it for a pickle, and advise to load that
+        raise InputError("not an npz file; write one with numpy.savez_compressed, or export it again")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if "occupancy" not in archive:
             raise InputError(f"holds no array 'occupancy'; it has {sorted(archive)}")
-        return Shapes(archive["occupancy"], archive.get("scale"), archive.get("centre"))
+        try:
+            arrays = [archive.get(name) for name in ("occupancy", "scale", "centre")]
+        except ValueError as error:
+            if "pickle" in str(error):
+                raise InputError("holds Python objects, not numbers; save plain arrays") from error
+            raise
+    grid, scale, centre = arrays
+    assert grid is not None
+    return Shapes(grid, scale, centre)
 
 
 def _parse_binvox(content: bytes) -> Shapes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,12 +57,13 @@ def test_what_stands_in_the_data_set(folder, tmp_path):
         assert data.summary() == {name: {"train": 3, "test": 1} for name in ("ball", "box")}
         names, transforms = data.names(), data.transforms()
         for i, name in enumerate(names):
-            mesh = MAKERS[name[:-1]](int(name[-1]))
+            maker = name.rsplit("/")[0]
+            mesh = MAKERS[maker](int(name[-1]))
             mesh.apply_translation((int(name[-1]), 0, -int(name[-1])))
             expected = voxelise(mesh, 16)
             np.testing.assert_array_equal(data.occupancy([i])[0], expected.occupancy[0])
             np.testing.assert_allclose(transforms[i], [expected.scale[0], *expected.centre[0]], atol=1e-5)
-            assert data.classes[data.labels[i]] == name[:-1]
+            assert data.classes[data.labels[i]] == maker
     assert [p.name for p in report.path.parent.iterdir()] == ["a.h5"]
 
 
@@ -73,8 +76,6 @@ def test_a_single_file_with_an_odd_name(folder, tmp_path):
 
 
 def test_a_name_that_is_no_utf8(folder, tmp_path):
-    import os
-
     path = os.fsdecode(os.fsencode(folder / "box" / "train") + b"/\xff.ply")
     (folder / "box" / "train" / "box0.ply").rename(path)
     report = prepare(folder, tmp_path / "a.h5", 16, workers=1, classes=["box"])
@@ -91,9 +92,9 @@ def test_several_sources_in_one(folder, tmp_path):
     with Dataset(report.path, "all") as data:
         assert data.classes == sorted({"ball", "box", "bed", "bookshelf", "chair", "desk", "sofa", "table"})
         summary = data.summary()
-        assert summary["chair"] == {"train": 2, "test": 0}  # the volume, and one of the furniture
+        assert summary["chair"] == {"train": 1, "test": 1}  # the volume, and one of the furniture
         assert summary["ball"] == {"train": 1, "test": 1}
-        assert "furniture_chair_00000" in data.names() and "chair_1_1" in data.names()
+        assert "furniture_chair_00001" in data.names() and "chair_1_1" in data.names()
 
 
 def test_broken_meshes_are_set_aside_with_the_reason(folder, tmp_path):
@@ -147,6 +148,9 @@ def test_unknown_class(folder, tmp_path):
         {"count": 0},
         {"limit": 0},
         {"rotations": 0},
+        {"rotations": 13},
+        {"seed": -1},
+        {"workers": 0},
         {"test_share": 1.0},
         {"test_share": -0.1},
         {"test_share": float("nan")},
@@ -154,8 +158,9 @@ def test_unknown_class(folder, tmp_path):
     ],
 )
 def test_impossible_options(folder, tmp_path, option):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=next(iter(option))) as caught:
         prepare(folder, tmp_path / "a.h5", **({"resolution": 16} | option))
+    assert sum(name in str(caught.value) for name in ("views", "count", "limit", "rotations", "seed", "workers")) <= 1
     assert not (tmp_path / "a.h5").exists()
 
 
@@ -179,8 +184,33 @@ def test_an_interrupt_leaves_the_old_data_set(folder, tmp_path):
     prepare(folder, out, 16, workers=1)
     before = out.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        prepare(folder, out, 16, workers=1, report=stop)
+        prepare(folder, out, 16, workers=1, report=stop, overwrite=True)
     assert out.read_bytes() == before and [p.name for p in out.parent.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_stops_after_the_shape_in_hand(folder, tmp_path, workers):
+    done = []
+
+    def stop(number: int, _: int) -> None:
+        done.append(number)
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("noted")
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, tmp_path / "out" / "a.h5", 16, workers=workers, report=stop)
+    assert done == [1, 2, "noted"] and not list((tmp_path / "out").iterdir())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_old_data_set_is_replaced_only_if_asked(folder, tmp_path):
+    out = tmp_path / "a.h5"
+    out.write_text("precious")
+    with pytest.raises(UsageError, match=r"a\.h5 exists; choose another name, or pass --overwrite"):
+        prepare(folder, out, 16, workers=1)
+    assert out.read_text() == "precious"
+    assert prepare(folder, out, 16, workers=1, overwrite=True).num_shapes == 8
 
 
 def test_y_up(tmp_path):

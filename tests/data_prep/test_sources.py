@@ -47,18 +47,59 @@ def test_class_is_the_folder_and_split_where_it_is_named(tmp_path):
         ("chair/train/f.binvox", "chair", "train"),
         ("train/bed/c.stl", "bed", "train"),
     ]
-    assert {item.name: item.kind for item in items} == dict.fromkeys("abcde", "mesh") | {"f": "volume"}
+    assert {item.name: item.kind for item in items} == {
+        "chair/train/a": "mesh",
+        "chair/test/b": "mesh",
+        "train/bed/c": "mesh",
+        "Test/bed/deep/d": "mesh",
+        "bed/e": "mesh",
+        "chair/train/f": "volume",
+    }
+
+
+def test_names_are_unique(tmp_path):
+    for name in ("chair/1/model_normalized.obj", "chair/2/model_normalized.obj", "chair/2/model_normalized.ply"):
+        save(tmp_path / name)
+    names = [item.name for item in find_items([tmp_path, tmp_path / "chair" / "2"])]
+    assert names == [
+        "chair/1/model_normalized",
+        "chair/2/model_normalized",
+        "chair/2/model_normalized (2)",
+        "model_normalized",
+        "model_normalized (2)",
+    ]
+
+
+def test_classes_and_limit_count_over_all_sources(tmp_path):
+    for name in ("one/chair/train", "two/chair/train", "two/bed/train"):
+        for i in range(3):
+            save(tmp_path / name / f"{i}.obj")
+    sources = [tmp_path / "one", tmp_path / "two"]
+    items = find_items(sources, classes=[" bed", "chair "], limit=4)
+    assert Counter(item.class_name for item in items) == {"chair": 4, "bed": 3}
+    with pytest.raises(DatasetError, match="no class 'lamp'"):
+        find_items(sources, classes=["lamp"])
+    assert {item.class_name for item in find_items([*sources, "furniture"], classes=["sofa"])} == {"sofa"}
+
+
+def test_a_small_class_has_a_test_shape_too(tmp_path):
+    for i in range(3):
+        save(tmp_path / "chair" / f"{i}.obj")
+    save(tmp_path / "bed" / "0.obj")
+    for share, tests in [(0.1, ["chair/2"]), (0, [])]:
+        items = find_items(tmp_path, test_share=share)
+        assert [item.name for item in items if item.split == "test"] == tests
 
 
 def test_the_last_of_each_class_become_the_test(tmp_path):
     for i in range(10):
         save(tmp_path / "chair" / f"{i}.obj")
         save(tmp_path / "bed" / f"{i}.obj")
-    for share, tests in [(0.1, "9"), (0.3, "789"), (0.0, ""), (0.05, "")]:
+    for share, tests in [(0.1, "9"), (0.3, "789"), (0.0, ""), (0.05, "9")]:
         items = find_items(tmp_path, test_share=share)
         for name in ("bed", "chair"):
             found = [item.name for item in items if item.class_name == name and item.split == "test"]
-            assert found == list(tests)
+            assert found == [f"{name}/{i}" for i in tests]
         assert {item.split for item in items} <= {"train", "test"}
 
 
@@ -294,7 +335,9 @@ def test_furniture_loads_as_its_generator_makes_it():
     np.testing.assert_array_equal(shapes.occupancy, item.load(16)[0].occupancy)
 
 
-def test_a_folder_called_furniture_comes_first(tmp_path, monkeypatch):
+def test_the_word_furniture_is_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "furniture" / "cup" / "a.obj")
-    assert [item.class_name for item in find_items("furniture")] == ["cup"]
+    assert {item.class_name for item in find_items("furniture", count=1)} == set(CLASSES)
+    for folder in ("./furniture", Path("furniture")):
+        assert [item.class_name for item in find_items(folder)] == ["cup"]

@@ -47,8 +47,6 @@ class Phase:
         Adam's learning rate for each sub-network that it moves; all others are frozen meanwhile.
     beta1 : float
         Adam's first momentum.
-    repeat : int
-        How many times a step.
     when : callable
         Sees the figures of the last batch and says whether this phase moves anything.
     """
@@ -56,7 +54,6 @@ class Phase:
     name: str
     rates: Mapping[str, float]
     beta1: float = 0.5
-    repeat: int = 1
     when: Callable[[Figures], bool] = always
 
     @property
@@ -121,8 +118,9 @@ class Config:
             raise UsageError(f"prior={self.prior!r}; {nearest(self.prior, ('uniform', 'normal'))}")
         if self.adversarial not in adversarial.names():
             raise UsageError(f"adversarial={self.adversarial!r}; {nearest(self.adversarial, adversarial.names())}")
-        if self.pack < 1 or self.latent < 1:
-            raise UsageError(f"pack={self.pack}, latent={self.latent}: expected 1 or more")
+        for name, most in (("pack", 64), ("latent", 65536)):
+            if not 1 <= getattr(self, name) <= most:
+                raise UsageError(f"{name}={getattr(self, name)}: expected 1 to {most}")
         for name in ("gate", "generator_rate", "discriminator_rate", "beta1", "instance_noise"):
             value = getattr(self, name)
             top = 1.0 if name in ("gate", "beta1") else np.inf
@@ -170,7 +168,7 @@ def _cast(key: str, value: Any, kind: Any) -> Any:
         if kind is str:
             return str(value)
         parts = value.split(",") if isinstance(value, str) else value
-        return tuple(str(part) for part in parts if str(part))
+        return tuple(str(part).strip() for part in parts if str(part).strip())
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         name = getattr(kind, "__name__", "list")
         raise UsageError(f"{key}={value!r}: expected {name}") from error
@@ -201,6 +199,10 @@ class Model(nn.Module):
     def __init__(self, config: Options) -> None:
         super().__init__()
         self.config = config
+
+    def __repr__(self) -> str:
+        c = self.config
+        return f"{type(self).__name__}({c.resolution}³, width {c.width}, {', '.join(c.classes) or 'no classes'})"
 
     @property
     @abstractmethod
@@ -241,8 +243,10 @@ class Model(nn.Module):
         -------
         Tensor, (count, L)
         """
-        if count < 1:
-            raise UsageError(f"{count} shapes asked for; expected 1 or more")
+        if not isinstance(count, int | np.integer) or count < 1:
+            raise UsageError(f"{count!r} shapes asked for; expected a whole number from 1 up")
+        if seed is not None and not -(2**63) <= int(seed) < 2**63:
+            raise UsageError(f"seed={seed}: expected a number of at most 63 bits")
         source = torch.Generator()
         if seed is None:
             source.seed()

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from voxgan.adversarial.gate import Gate, accuracy
-from voxgan.errors import UsageError, nearest
+from voxgan.errors import ImageError, UsageError, nearest
 from voxgan.models.model import Background, Batch, Config, Model, Phase, bernoulli
 from voxgan.networks import Discriminator, Generator, ImageEncoder
 from voxgan.voxels import Shapes
@@ -79,6 +80,18 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     1.0
     """
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)
+
+
+def _checked(photos: NDArray[Any] | Tensor) -> Tensor:
+    """Return a batch of pictures as the encoder takes them, or say what is wrong with it."""
+    size = ImageEncoder.image_size
+    kind, shape = str(photos.dtype), tuple(photos.shape)
+    if shape[1:] != (3, size, size) or not len(photos) or "float" not in kind:
+        raise ImageError(f"pictures as {kind} {shape}; expected floats in [0, 1], (B, 3, {size}, {size})")
+    images = torch.as_tensor(photos, dtype=torch.float32)
+    if not bool(((images >= -1e-3) & (images <= 1 + 1e-3)).all()):
+        raise ImageError("pictures with numbers outside [0, 1], or not finite; divide 8-bit values by 255")
+    return images
 
 
 def _start_certain(encoder: ImageEncoder) -> None:
@@ -163,7 +176,11 @@ class VAEGAN3D(Model):
     def _num_prior(self, batch: Batch) -> int:
         """Return how many shapes are drawn from the prior, whole packs."""
         count, m = len(batch["occupancy"]), self.config.pack
-        return count if not self.options.joint else max(m, int(count * self.options.prior_share) // m * m)
+        if not self.options.joint:
+            return count
+        if self.options.adversarial_weight == 0:
+            return 0
+        return max(m, int(count * self.options.prior_share) // m * m)
 
     def _forward(self, batch: Batch) -> None:
         """Compute what the phases of a step share, once: shapes from noise and, if joint, from the photos."""
@@ -222,7 +239,7 @@ class VAEGAN3D(Model):
         adversarial_term = self._adversarial(batch)
         c = self.options
         total = c.reconstruction_weight * reconstruction + c.adversarial_weight * adversarial_term
-        return {"total": total, "adversarial": adversarial_term}
+        return {"total": total, "reconstruction": reconstruction, "adversarial": adversarial_term}
 
     def encode(self, photos: Any, background: Background = "auto") -> Tensor:
         """Return the latent means of photos, (B, L).
@@ -237,11 +254,13 @@ class VAEGAN3D(Model):
         if not hasattr(self, "encoder"):
             raise UsageError("these weights hold no image encoder; use a model saved with it, as load('furniture')")
         if isinstance(photos, np.ndarray | Tensor) and photos.ndim == 4:
-            images = torch.as_tensor(photos, dtype=torch.float32)
+            images = _checked(photos)
         else:
             from voxgan.images import photo
 
             many = photos if isinstance(photos, Sequence) and not isinstance(photos, str | Path) else [photos]
+            if not len(many):
+                raise ImageError("no picture given; expected one or more")
             size = ImageEncoder.image_size
             images = torch.from_numpy(np.stack([photo(one, size=size, background=background) for one in many]))
         with self.sampling():

@@ -11,7 +11,7 @@ Time, hardware and scores: `voxgan/pretrained/chairs-gan3d/README.md`.
 MODEL = "gan3d"
 
 OPTIONS = {
-    "width": 24,  # 256 shapes a minute on one core in bf16, and still chairs
+    "width": 24,  # a seventh of the arithmetic of the paper's 64, and still chairs
     "discriminator_width": 16,  # D takes eight passes a step, G three: the cheaper one of the two to narrow
     "prior": "normal",
     "adversarial": "non_saturating",
@@ -19,7 +19,7 @@ OPTIONS = {
     "generator_rate": 1e-3,
     "discriminator_rate": 3e-4,
     "beta1": 0.5,
-    "gate": 0.8,  # open in about two steps of three
+    "gate": 0.8,  # open in 39 % of the steps
     "batch": 16,  # more steps rather than larger ones
     "precision": "bf16",
     "average": 0.99,

@@ -9,7 +9,7 @@ OPTIONS = {
     "width": 32,  # a quarter of the paper's weights: what a CPU can train
     "prior": "normal",  # interpolation stays inside the trained region
     "adversarial": "non_saturating",
-    "generator_rate": 1e-3,  # twice D's: G has more to learn
+    "generator_rate": 1e-3,  # five times D's: G has more to learn, and the gate holds D back already
     "discriminator_rate": 2e-4,
     "beta1": 0.5,
     "gate": 0.8,
