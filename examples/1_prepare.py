@@ -2,7 +2,9 @@
 
 import voxgan
 
-report = voxgan.prepare("furniture", "example.h5", resolution=16, views=2, count=4, test_share=0.25, classes=["chair"])
+report = voxgan.prepare(
+    "furniture", "example.h5", resolution=16, views=2, count=4, test_share=0.25, classes=["chair"], overwrite=True
+)
 print(report)
 
 with voxgan.Dataset("example.h5", "train") as data:

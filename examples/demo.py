@@ -17,13 +17,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("demo_out"))
     out = parser.parse_args().out
 
-    shapes = voxgan.load("furniture").reconstruct(PICTURE)
+    shapes = voxgan.load("furniture").reconstruct(PICTURE).cleaned()
     shapes[0].export(out / "chair.obj", size_mm=80)
     shapes[0].export(out / "chair.stl", size_mm=80)
     write_png(out / "chair.png", sheet(shapes.occupancy, size=512))
-    mesh = shapes[0].to_mesh()
+    mesh = voxgan.read_mesh(out / "chair.stl")
 
-    four = voxgan.load("chairs-gan3d").generate(4, seed=0)
+    four = voxgan.load("chairs-gan3d").generate(4, seed=0).cleaned()
     write_png(out / "generated.png", sheet(four.occupancy, columns=4, size=256))
 
     print(f"one photo   {PICTURE}")

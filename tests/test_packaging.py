@@ -147,7 +147,7 @@ voxgan.train("gan3d", {str(tiny_data)!r}, "sampled", sample_every=1, **options)
 print("done")
 """
     hidden = {"trimesh", "skimage", "pyvista", "vtk", "vtkmodules", "scipy", "embreex", "PIL"}
-    hidden |= {"cyclopts", "rich", "lxml", "networkx", "fast_simplification", "hatchling", "pytest"}
+    hidden |= {"cyclopts", "rich", "lxml", "networkx", "hatchling", "pytest"}
     done = python(installed, hidden, code, tmp_path)
     assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
     assert not (tmp_path / "sampled" / "samples").exists() and (tmp_path / "sampled" / "log.jsonl").exists()

@@ -57,7 +57,7 @@ Background = Annotated[
     Parameter(help="auto: use the picture's transparency, else remove a plain background."),
 ]
 Options = Annotated[
-    list[str],
+    str,
     Parameter(help="key=value: steps, batch, width, seed, precision, …", negative="", show_default=False),
 ]
 
@@ -256,9 +256,8 @@ def prepare(
 def train(
     preset: Annotated[str, Parameter(help="A preset or model (voxgan list).")],
     data: Annotated[Path, Parameter(help="Data set made by voxgan prepare.")],
-    options: Options = [],  # noqa: B006
     /,
-    *,
+    *options: Options,
     out: Annotated[str, Parameter(help="Run folder to make.", **_PATH)],
 ) -> None:
     """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16."""
@@ -274,15 +273,15 @@ def train(
 @app.command(usage="Usage: voxgan resume RUN [KEY=VALUE]...")
 def resume(
     run: Annotated[Path, Parameter(help="Run folder.")],
-    options: Annotated[
-        list[str],
+    /,
+    *options: Annotated[
+        str,
         Parameter(
             help="key=value to change from here on: steps, batch, average, …; data=PATH where the data set moved.",
             negative="",
             show_default=False,
         ),
-    ] = [],  # noqa: B006
-    /,
+    ],
 ) -> None:
     """Continue a training bit for bit:  voxgan resume runs/mine."""
     values = _key_values(options, ("run", "report"))
