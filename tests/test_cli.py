@@ -19,8 +19,9 @@ from PIL import Image
 
 from voxgan import models
 from voxgan.checkpoint import save_model
-from voxgan.cli import _distinct, _run, _without_debug
+from voxgan.cli import _run, _without_debug
 from voxgan.models.model import Model, make_config
+from voxgan.outputs import _distinct
 from voxgan.volumes import read_volume
 from voxgan.voxels import Shapes, cell_centres
 
@@ -505,7 +506,7 @@ def test_a_missing_photo_with_an_odd_name(voxgan: Any, vae: Path, tmp_path: Path
 def test_help_does_not_import_torch() -> None:
     code = """
 import sys
-from voxgan.cli import _distinct, _run, _without_debug
+from voxgan.cli import _run, _without_debug
 status = [_run(tokens, False) for tokens in (["--help"], ["train", "--help"], ["--version"], ["fly"])]
 assert status == [0, 0, 0, 2], status
 heavy = {"torch", "scipy", "trimesh", "h5py", "skimage", "pyvista", "PIL"} & set(sys.modules)

@@ -15,29 +15,22 @@ import re
 import shlex
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from voxgan import __version__
-from voxgan.errors import SurfaceError, UsageError, VoxganError, nearest
+from voxgan.errors import UsageError, VoxganError
+from voxgan.outputs import PATH, Writing, check_writable, cleaned, draw, export_all, plan, refuse_empty
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from voxgan.models.model import Model
-    from voxgan.voxels import Shapes
 
 __all__ = ["app", "main"]
-
-VOLUMES = (".npz", ".binvox")
-MESHES = (".obj", ".stl", ".ply", ".glb", ".off", ".3mf", *VOLUMES)
-PICTURES = (".png", ".gif")
-MANY = 32  # above so many shapes, writing them tells its progress
 
 app = App(
     name="voxgan",
@@ -46,8 +39,6 @@ app = App(
     suppress_keyboard_interrupt=False,  # `_run` says what was interrupted
     help_epilogue="Every command explains itself:  voxgan COMMAND --help.  --debug shows the traceback of an error.",
 )
-
-_PATH: dict[str, Any] = {"metavar": "PATH"} if hasattr(Parameter(), "metavar") else {}
 
 Photos = Annotated[list[Path], Parameter(help="Pictures of one object each.", negative="")]
 ModelName = Annotated[str, Parameter(name=["--model", "-m"], help="A shipped model, or a run or model folder.")]
@@ -62,31 +53,6 @@ Options = Annotated[
 ]
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Writing:
-    """What the commands that write shapes share: where to, and how the surface is made."""
-
-    output: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name=["--output", "-o"],
-            help="File to write (suffix = format), or, for several shapes, a folder/; may be repeated.",
-            negative="",
-            **_PATH,
-        ),
-    ]
-    format: Annotated[str, Parameter(name=["--format", "-f"], help="Format of files in a folder: obj, stl, glb, …")] = (
-        "obj"
-    )
-    preview: Annotated[Path | None, Parameter(help="Also draw a PNG (or, with .gif, a turntable).")] = None
-    size_mm: Annotated[float, Parameter(help="Longest side in millimetres; the mesh stands on the floor.")] = 100.0
-    level: Annotated[float, Parameter(help="Occupancy at which the surface lies, between 0 and 1.")] = 0.5
-    smooth: Annotated[int, Parameter(help="Rounds of smoothing.")] = 0
-    max_faces: Annotated[int | None, Parameter(help="Decimate to about so many triangles.")] = None
-    clean: Annotated[bool, Parameter(help="Drop specks that float free, fill cavities inside.")] = True
-
-
 @app.command(usage="Usage: voxgan reconstruct PHOTO... -o PATH [OPTIONS]")
 def reconstruct(
     photos: Photos,
@@ -97,10 +63,10 @@ def reconstruct(
     background: Background = "auto",
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
-    targets, _ = _plan(writing, [photo.stem for photo in photos])
+    targets, _ = plan(writing, [photo.stem for photo in photos])
     network = _load(model)
-    _check_writable(writing, targets)
-    _export(_cleaned(network.reconstruct(list(photos), background=background), writing), targets, writing)
+    check_writable(writing, targets)
+    export_all(cleaned(network.reconstruct(list(photos), background=background), writing), targets, writing)
 
 
 @app.command(usage="Usage: voxgan generate -o PATH [OPTIONS]")
@@ -115,10 +81,10 @@ def generate(
     if count < 1:
         raise UsageError(f"{count} shapes asked for; expected 1 or more")
     _check_seed(seed)
-    targets, _ = _plan(writing, [f"shape_{i:03d}" for i in range(count)])
+    targets, _ = plan(writing, [f"shape_{i:03d}" for i in range(count)])
     network = _load(model)
-    _check_writable(writing, targets)
-    _export(_cleaned(network.generate(count, seed=seed), writing), targets, writing)
+    check_writable(writing, targets)
+    export_all(cleaned(network.generate(count, seed=seed), writing), targets, writing)
 
 
 @app.command(usage="Usage: voxgan interpolate -o PATH [OPTIONS]")
@@ -143,17 +109,17 @@ def interpolate(
     if steps < 2:
         raise UsageError(f"steps={steps}: expected 2 or more")
     _check_seed(seed)
-    targets, pictures = _plan(writing, [f"step_{i:03d}" for i in range(steps)], pictures=True)
+    targets, pictures = plan(writing, [f"step_{i:03d}" for i in range(steps)], pictures=True)
     from voxgan.latent import interpolate as walk
 
     network = _load(model)
-    _check_writable(writing, targets, pictures)
+    check_writable(writing, targets, pictures)
     ends = _latents(network, photo, 2, seed, background)
     shapes = network.decode(walk(ends[0], ends[1], steps, "spherical" if spherical else "linear"))
-    shapes = _cleaned(shapes, writing)
+    shapes = cleaned(shapes, writing)
     for picture in pictures:
-        _draw(shapes, picture, writing.level, walk=True)
-    _export(shapes, targets, writing, walk=True)
+        draw(shapes, picture, writing.level, walk=True)
+    export_all(shapes, targets, writing, walk=True)
 
 
 @app.command(usage="Usage: voxgan arithmetic [EXPRESSION] -o PATH [OPTIONS]")
@@ -179,7 +145,7 @@ def arithmetic(
     if re.match(r"--\w", expression):
         raise UsageError(f"unknown option {expression!r}; see  voxgan arithmetic --help")
     _check_seed(seed)
-    targets, _ = _plan(writing, ["result"])
+    targets, _ = plan(writing, ["result"])
     import string
 
     import torch
@@ -190,12 +156,12 @@ def arithmetic(
     count = len(photo) or max((letters.index(c) + 1 for c in expression if c in letters), default=1)
     evaluate(expression, dict.fromkeys(letters[:count], torch.zeros(1)))  # what cannot be read is told first
     network = _load(model)
-    _check_writable(writing, targets)
+    check_writable(writing, targets)
     z = _latents(network, photo, count, seed, background)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
-    shapes = _cleaned(network.decode(torch.cat([z, result[None]])), writing)
+    shapes = cleaned(network.decode(torch.cat([z, result[None]])), writing)
     still = writing.preview is not None and writing.preview.suffix.lower() == ".png"
-    _export(shapes[len(z)], targets, writing, drawn=shapes if still else None)
+    export_all(shapes[len(z)], targets, writing, drawn=shapes if still else None)
 
 
 @app.command(usage="Usage: voxgan prepare SOURCE... DATA.h5 [OPTIONS]")
@@ -258,11 +224,11 @@ def train(
     data: Annotated[Path, Parameter(help="Data set made by voxgan prepare.")],
     /,
     *options: Options,
-    out: Annotated[str, Parameter(help="Run folder to make.", **_PATH)],
+    out: Annotated[str, Parameter(help="Run folder to make.", **PATH)],
 ) -> None:
     """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16."""
     values = _key_values(options, ("model", "data", "out", "report"))
-    _refuse_empty("--out", out)
+    refuse_empty("--out", out)
     from voxgan.training import train as run
 
     with _saying_where(Path(out)):
@@ -361,11 +327,6 @@ def _say_trained(run: Path, model: Model) -> None:
         print(f"{run}: trained; try  voxgan generate --model {name} -n 4 -o out/")
 
 
-def _refuse_empty(option: str, value: str) -> None:
-    if not value.strip():
-        raise UsageError(f"{option} is given an empty name; expected a path or a name")
-
-
 def _check_seed(seed: int) -> None:
     if not -(1 << 63) <= seed < 1 << 64:
         raise UsageError(f"seed {seed}: expected a number of at most 64 bits")
@@ -375,7 +336,7 @@ def _model_name(name: str) -> str:
     """Take ``chairs_gan3d`` for the shipped ``chairs-gan3d``, unless something is called so."""
     from voxgan.checkpoint import shipped
 
-    _refuse_empty("the model", name)
+    refuse_empty("the model", name)
     known, dashed = shipped(), name.replace("_", "-")
     return dashed if name not in known and dashed in known and not Path(name).exists() else name
 
@@ -395,186 +356,6 @@ def _latents(network: Model, photos: Sequence[Path], count: int, seed: int, back
         raise UsageError(f"{network.name} cannot read photos; use a vae_gan3d model, as in --model furniture")
     z: Tensor = encode(list(photos), background)
     return z
-
-
-def _cleaned(shapes: Shapes, writing: Writing) -> Shapes:
-    return shapes.cleaned(writing.level) if writing.clean else shapes
-
-
-def _plan(writing: Writing, names: Sequence[str], pictures: bool = False) -> tuple[list[list[Path]], list[Path]]:
-    """Check the options; return the files to write for each shape, and the pictures of all (if there may be such).
-
-    A named file is for a single shape, files in folders are for several. Nothing is made yet.
-    """
-    w = writing
-    if not 0 < w.level < 1:
-        raise UsageError(f"level {w.level}: expected a number between 0 and 1")
-    if not 0 < w.size_mm < float("inf"):
-        raise UsageError(f"size {w.size_mm} mm: expected a number above 0")
-    if w.smooth < 0:
-        raise UsageError(f"smooth={w.smooth}: expected 0 or more rounds")
-    if w.max_faces is not None and w.max_faces < 4:
-        raise UsageError(f"max_faces={w.max_faces}: expected 4 or more")
-    if w.preview is not None and w.preview.suffix.lower() not in PICTURES:
-        raise UsageError(f"cannot draw the preview {w.preview}; {nearest(w.preview.suffix.lower(), PICTURES)}")
-    suffix = "." + w.format.lower().lstrip(".")
-    if suffix not in MESHES:
-        raise UsageError(f"format {w.format!r}; {nearest(suffix, MESHES)}")
-    known = (*MESHES, *PICTURES) if pictures else MESHES
-    groups: list[list[Path]] = [[] for _ in names]
-    drawn: list[Path] = []
-    for output in w.output:
-        _refuse_empty("--output", output)
-        path = Path(output)
-        ending = path.suffix.lower()
-        is_folder = output.endswith(("/", os.sep))
-        if not is_folder and ending in known:
-            if ending in PICTURES:
-                drawn.append(path)
-            elif len(names) > 1:
-                raise UsageError(f"{len(names)} shapes for the one file {path}; give a folder, as in  -o out/")
-            else:
-                groups[0].append(path)
-        elif is_folder or not ending or _is_folder(path):
-            for group, name in zip(groups, _distinct(names), strict=True):
-                group.append(path / f"{name}{suffix}")
-        else:
-            raise UsageError(
-                f"cannot write the format {ending!r}; {nearest(ending, known)}; end it with / for a folder"
-            )
-    files = [*(file for group in groups for file in group), *drawn, *([w.preview] if w.preview else [])]
-    for path, count in Counter(Path(os.path.abspath(file)) for file in files).items():  # noqa: PTH100
-        if count > 1:
-            raise UsageError(f"{path} would be written {count} times; give every output its own name")
-    return groups, drawn
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name too long; writing says so
-        return False
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Number the names that occur twice, past the names that are there (whatever their case)."""
-    counts = Counter(name.casefold() for name in names)
-    taken = {name for name, count in counts.items() if count == 1}
-    numbers: Counter[str] = Counter()
-    distinct = []
-    for name in names:
-        key, new = name.casefold(), name
-        while counts[key] > 1 and (new == name or new.casefold() in taken):
-            new = f"{name}_{numbers[key]:03d}"
-            numbers[key] += 1
-        taken.add(new.casefold())
-        distinct.append(new)
-    return distinct
-
-
-def _check_writable(writing: Writing, targets: Sequence[Sequence[Path]], pictures: Sequence[Path] = ()) -> None:
-    """Refuse before the work what could not be written after it."""
-    from voxgan.files import check_output
-
-    for path in (*(t for group in targets for t in group), *pictures, *([writing.preview] if writing.preview else [])):
-        check_output(path)
-
-
-def _export(
-    shapes: Shapes,
-    targets: Sequence[Sequence[Path]],
-    writing: Writing,
-    drawn: Shapes | None = None,
-    walk: bool = False,
-) -> None:
-    """Write every shape to its files, and the preview (of `drawn`); a shape without a surface is passed over."""
-    progress = _Counting("writing", len(shapes) if any(targets) else 0)
-    failed: list[str] = []
-    for shape, files in zip(shapes, targets, strict=True):
-        try:
-            for file in _write(shape, files, writing):
-                progress.clear()
-                print(file)
-        except SurfaceError as error:
-            meshes = [str(file) for file in files if file.suffix.lower() not in VOLUMES]
-            failed.append(f"{', '.join(meshes)} {'is' if len(meshes) == 1 else 'are'} not written: {error}")
-        progress.step()
-    if writing.preview is not None:
-        _draw(shapes if drawn is None else drawn, writing.preview, writing.level, walk=walk)
-    nothing = bool(failed) and len(failed) == sum(1 for files in targets if files)
-    for line in failed[: len(failed) - nothing]:
-        print(f"voxgan: {line}", file=sys.stderr)
-    if nothing:
-        raise SurfaceError(failed[-1])
-
-
-def _write(shape: Shapes, files: Sequence[Path], writing: Writing) -> Any:
-    """Write one shape to its files, voxels first, and yield each; the surface is computed once."""
-    from voxgan.export import export
-
-    surface = None
-    for file in sorted(files, key=lambda file: file.suffix.lower() not in VOLUMES):
-        if file.suffix.lower() in VOLUMES:
-            shape.export(file)
-        else:
-            if surface is None:
-                surface = shape.to_mesh(level=writing.level, smooth=writing.smooth, max_faces=writing.max_faces)
-            export(surface, file, size_mm=writing.size_mm)
-        yield file
-
-
-def _draw(shapes: Shapes, path: Path, level: float, walk: bool = False) -> None:
-    """Draw shapes: a sheet as PNG; as GIF a walk through them, or a turntable of the first."""
-    from voxgan import preview
-
-    grids = shapes.occupancy
-    if path.suffix.lower() == ".gif" and not walk:
-        preview.write_gif(path, preview.turntable(grids[0], level=level), back_and_forth=False)
-    elif path.suffix.lower() == ".gif":
-        progress = _Counting("drawing", len(shapes))
-        frames = []
-        for grid in grids:
-            frames.append(preview.picture(grid, level=level))
-            progress.step()
-        preview.write_gif(path, frames, back_and_forth=True)
-    elif len(shapes) <= MANY:
-        preview.write_png(path, preview.sheet(grids, level=level, size=512 if len(shapes) == 1 else 256))
-    else:
-        import numpy as np
-
-        progress = _Counting("drawing", len(shapes))
-        columns = int(np.ceil(np.sqrt(len(shapes))))
-        rows = []
-        for start in range(0, len(shapes), columns):
-            row = grids[start : start + columns]
-            picture = preview.sheet(row, columns=len(row), level=level, size=256)
-            full = np.empty((256, columns * 256, 3), np.uint8)
-            full[:] = preview.BACKGROUND
-            full[:, : picture.shape[1]] = picture
-            rows.append(full)
-            progress.step(len(row))
-        preview.write_png(path, np.concatenate(rows))
-    print(path)
-
-
-class _Counting:
-    """Progress of more than `MANY` shapes; silent for fewer."""
-
-    def __init__(self, label: str, total: int) -> None:
-        from voxgan.progress import Progress
-
-        self.progress = Progress(label, "shapes") if total > MANY else None
-        self.done, self.total = 0, total
-
-    def step(self, count: int = 1) -> None:
-        self.done += count
-        if self.progress is not None:
-            self.progress(self.done, self.total)
-
-    def clear(self) -> None:
-        """Take away the live line, so that a name can be printed."""
-        if self.progress is not None and self.progress.live:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
