@@ -1,6 +1,6 @@
 """Photo → OBJ with a loaded model, against the networks' own time in the same run.
 
-    python benchmarks/photo_to_mesh.py [--model furniture] [--repeat 9] [--json]
+    python benchmarks/photo_to_mesh.py [--model furniture] [--photo examples/chair.png] [--repeat 15] [--json]
 
 The networks are timed at the paper's full width: the model's weights are laid into networks of 64 channels whose other
 channels are zero, so that the shapes are real and the arithmetic is the paper's. ``ratio_to_networks`` is the whole way
@@ -23,7 +23,6 @@ import torch
 import voxgan
 from voxgan.images import photo
 from voxgan.models.vae_gan3d import VAEGAN3D, VAEGANConfig
-from voxgan.preview import picture, write_png
 
 
 def widened(model: VAEGAN3D, width: int = 64) -> VAEGAN3D:
@@ -57,13 +56,13 @@ def times(model: VAEGAN3D, path: Path, out: Path, repeat: int) -> tuple[float, f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="furniture")
-    parser.add_argument("--repeat", type=int, default=9)
+    parser.add_argument("--photo", type=Path, default=Path(__file__).parents[1] / "examples" / "chair.png")
+    parser.add_argument("--repeat", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     model = voxgan.load(options.model)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "photo.png"
-        write_png(path, picture(model.generate(1, seed=0).occupancy[0], size=512))
+        path = options.photo
         wide = widened(model)
         same = np.abs(wide.reconstruct(path).occupancy - model.reconstruct(path).occupancy).max()
         assert same < 1e-3, f"the widened model differs by {same}"

@@ -188,6 +188,15 @@ def test_an_interrupt_leaves_the_old_data_set(folder, tmp_path):
     assert out.read_bytes() == before and [p.name for p in out.parent.iterdir()] == ["a.h5"]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Hear SIGINT even where the tests run in the background, which ignores it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ctrl_c_stops_after_the_shape_in_hand(folder, tmp_path, workers):
     done = []
