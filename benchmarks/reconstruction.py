@@ -2,6 +2,8 @@
 
     python benchmarks/reconstruction.py --data furniture64.h5 [--model furniture] [--views 2] [--json]
 
+Without a data set there is nothing to score, and it says so.
+
 Rows: the model; the class's mean training shape at the level that suits it best (it is told the class); a random
 training shape of the class. The IoU is that of 64³ grids at level 0.5, averaged over views, then over shapes, then over
 classes.
@@ -55,11 +57,14 @@ def floor_scores(train: Dataset, test: Dataset, label: int) -> tuple[float, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="data set with views, made by voxgan prepare")
+    parser.add_argument("--data", help="data set with views, made by voxgan prepare")
     parser.add_argument("--model", default="furniture")
     parser.add_argument("--views", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.data is None:
+        print("{}" if options.json else "nothing to score: give --data, a data set with views and a test split")
+        return
     try:
         model = voxgan.load(options.model)
         classes = model.config.classes or None

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from voxgan.adversarial.gate import Gate, accuracy
+from voxgan.adversarial.gate import Gate
 from voxgan.models.model import Batch, Config, Model, Phase
 from voxgan.networks import Discriminator, Generator
 
@@ -57,13 +57,8 @@ class GAN3D(Model):
         """Return the adversarial loss of one side (3D-GAN eq. 1, in the form that the option `adversarial` names)."""
         generated = self.generated(batch)
         if phase == "generator":
-            return {"total": self.adversary.generator_loss(self.discriminator(self.packs(generated)).float())}
-        real_logits = self.discriminator(self.packs(batch["occupancy"])).float()
-        generated_logits = self.discriminator(self.packs(generated.detach())).float()
-        return {
-            "total": self.adversary.discriminator_loss(real_logits, generated_logits),
-            "accuracy": accuracy(real_logits, generated_logits),
-        }
+            return {"total": self.generator_term(generated)}
+        return self.discriminator_terms(batch["occupancy"], generated)
 
 
 MODEL = GAN3D

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from voxgan import adversarial
+from voxgan.adversarial.gate import accuracy
 from voxgan.errors import InputError, UsageError, nearest
-from voxgan.networks import Generator
+from voxgan.networks import Discriminator, Generator
 from voxgan.voxels import RESOLUTIONS, Shapes
 
 __all__ = ["Background", "Batch", "Config", "Model", "Phase", "always", "bernoulli", "make_config"]
@@ -195,6 +196,7 @@ class Model(nn.Module):
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
     conditions: ClassVar[tuple[str, ...]] = ()
     generator: Generator
+    discriminator: Discriminator
 
     def __init__(self, config: Options) -> None:
         super().__init__()
@@ -299,6 +301,18 @@ class Model(nn.Module):
                 yield
         finally:
             self.train(training)
+
+    def discriminator_terms(self, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
+        """Return D's loss (``total``) and ``accuracy`` on equally many real and generated shapes (B, 1, R, R, R)."""
+        real_logits = self.discriminator(self.packs(real)).float()
+        generated_logits = self.discriminator(self.packs(generated.detach())).float()
+        total: Tensor = self.adversary.discriminator_loss(real_logits, generated_logits)
+        return {"total": total, "accuracy": accuracy(real_logits, generated_logits)}
+
+    def generator_term(self, generated: Tensor) -> Tensor:
+        """Return G's adversarial loss on generated shapes (B, 1, R, R, R)."""
+        term: Tensor = self.adversary.generator_loss(self.discriminator(self.packs(generated)).float())
+        return term
 
     def packs(self, occupancy: Tensor) -> Tensor:
         """Lay shapes (B, 1, R, R, R) side by side as packs (B/M, M, R, R, R), with instance noise if asked for."""

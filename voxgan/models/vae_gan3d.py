@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from voxgan.adversarial.gate import Gate, accuracy
+from voxgan.adversarial.gate import Gate
 from voxgan.errors import ImageError, UsageError, nearest
 from voxgan.models.model import Background, Batch, Config, Model, Phase, bernoulli
 from voxgan.networks import Discriminator, Generator, ImageEncoder
@@ -201,17 +201,8 @@ class VAEGAN3D(Model):
 
     def _discriminator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
-        generated = batch["generated"].detach()
-        real_logits = self.discriminator(self.packs(batch["occupancy"][: len(generated)])).float()
-        generated_logits = self.discriminator(self.packs(generated)).float()
-        return {
-            "total": self.adversary.discriminator_loss(real_logits, generated_logits),
-            "accuracy": accuracy(real_logits, generated_logits),
-        }
-
-    def _adversarial(self, batch: Batch) -> Tensor:
-        logits = self.discriminator(self.packs(batch["generated"])).float()
-        return cast(Tensor, self.adversary.generator_loss(logits))
+        generated = batch["generated"]
+        return self.discriminator_terms(batch["occupancy"][: len(generated)], generated)
 
     def _joint_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
@@ -222,7 +213,7 @@ class VAEGAN3D(Model):
         }
         total = c.kl_weight * figures["kl"] + c.reconstruction_weight * figures["reconstruction"]
         if c.adversarial_weight > 0:
-            figures["adversarial"] = self._adversarial(batch)
+            figures["adversarial"] = self.generator_term(batch["generated"])
             total = total + c.adversarial_weight * figures["adversarial"]
         return {"total": total, **figures}
 
@@ -236,7 +227,7 @@ class VAEGAN3D(Model):
     def _generator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
         reconstruction = self._reconstruction(self.generator.logits(batch["z"]), batch["occupancy"])
-        adversarial_term = self._adversarial(batch)
+        adversarial_term = self.generator_term(batch["generated"])
         c = self.options
         total = c.reconstruction_weight * reconstruction + c.adversarial_weight * adversarial_term
         return {"total": total, "reconstruction": reconstruction, "adversarial": adversarial_term}
