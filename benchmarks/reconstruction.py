@@ -55,6 +55,12 @@ def floor_scores(train: Dataset, test: Dataset, label: int) -> tuple[float, floa
     return float(best), float(random)
 
 
+def seen_in_training(train: Dataset, test: Dataset) -> np.ndarray:
+    """Say which test shapes stand, voxel for voxel, in the training split, too."""
+    known = {train.packed([i]).tobytes() for i in range(len(train))}
+    return np.array([test.packed([i]).tobytes() in known for i in range(len(test))])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="data set with views, made by voxgan prepare")
@@ -76,17 +82,28 @@ def main() -> None:
     for label, name in enumerate(test.classes):
         if (test.labels == label).any():
             rows[name] = (float(ours[test.labels == label].mean()), *floor_scores(train, test, label))
+    fresh = ~seen_in_training(train, test)
+    unseen = float(np.mean([ours[(test.labels == label) & fresh].mean() for label in np.unique(test.labels)]))
     mean = tuple(float(np.mean(column)) for column in zip(*rows.values(), strict=True))
     if options.json:
         table = {name: [round(value, 3) for value in row] for name, row in rows.items()}
         keys = ("iou", "iou_mean_shape", "iou_random_shape")
-        print(json.dumps({**dict(zip(keys, (round(m, 3) for m in mean), strict=True)), "classes": table}))
+        print(
+            json.dumps(
+                {
+                    **dict(zip(keys, (round(m, 3) for m in mean), strict=True)),
+                    "iou_unseen": round(unseen, 3),
+                    "classes": table,
+                }
+            )
+        )
         return
     print(
         f"{'':12}{'model':>8}{'mean shape':>12}{'random shape':>14}   IoU, {len(test)} shapes x {options.views} views"
     )
     for name, row in {**rows, "mean": mean}.items():
         print(f"{name:12}{row[0]:8.3f}{row[1]:12.3f}{row[2]:14.3f}")
+    print(f"{'unseen':12}{unseen:8.3f}   without {(~fresh).sum()} shapes that stand in the training split, too")
 
 
 if __name__ == "__main__":
