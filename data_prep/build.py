@@ -163,14 +163,14 @@ def prepare(
             else:
                 writer.add(
                     unpack(built.bits[None], resolution)[0],
-                    built.item.class_name,
-                    built.item.split,
-                    built.item.name,
-                    built.item.source,
-                    built.scale,
-                    built.centre,
-                    built.views,
-                    built.cameras,
+                    class_name=built.item.class_name,
+                    split=built.item.split,
+                    name=built.item.name,
+                    source=built.item.source,
+                    scale=built.scale,
+                    centre=built.centre,
+                    views=built.views,
+                    cameras=built.cameras,
                 )
             if report is not None:
                 report(done, len(items))

@@ -366,3 +366,7 @@ def test_a_full_disk_leaves_the_old_model(limit: int, folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", WEIGHTS]
     assert read_config(folder)[1]["training"] == {"title": "tiny"}
     load(folder)
+
+
+def test_an_underscore_may_stand_for_the_hyphen_of_a_shipped_name() -> None:
+    assert read_config("chairs_gan3d") == read_config("chairs-gan3d")

@@ -743,3 +743,13 @@ def test_debug_keeps_the_exit_status(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_debug_behind_two_dashes_is_a_name() -> None:
     assert _without_debug(["a", "--debug", "b"]) == (["a", "b"], True)
     assert _without_debug(["a", "--", "--debug"]) == (["a", "--", "--debug"], False)
+
+
+def test_the_command_knows_every_format_that_can_be_written() -> None:
+    """The list stands in `outputs` again only because importing the others would slow ``--help`` down."""
+    from voxgan import outputs
+    from voxgan.export import EXPORT_SUFFIXES
+    from voxgan.volumes import VOLUME_SUFFIXES
+
+    assert outputs.VOLUMES == VOLUME_SUFFIXES
+    assert set(outputs.MESHES) == {*EXPORT_SUFFIXES, *VOLUME_SUFFIXES}

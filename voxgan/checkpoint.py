@@ -71,8 +71,10 @@ def _folder_of(name: str | Path) -> Path:
         path.exists()
     except OSError as error:  # a name too long, a folder that may not be searched
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
-    if (_PRETRAINED / str(name) / "config.json").is_file() and not (path / "config.json").is_file():
-        return _PRETRAINED / str(name)
+    dashed = str(name).replace("_", "-")
+    for known in (str(name), *([] if path.exists() else [dashed])):
+        if (_PRETRAINED / known / "config.json").is_file() and not (path / "config.json").is_file():
+            return _PRETRAINED / known
     if path.is_dir():
         return path
     if path.is_file():

@@ -332,19 +332,11 @@ def _check_seed(seed: int) -> None:
         raise UsageError(f"seed {seed}: expected a number of at most 64 bits")
 
 
-def _model_name(name: str) -> str:
-    """Take ``chairs_gan3d`` for the shipped ``chairs-gan3d``, unless something is called so."""
-    from voxgan.checkpoint import shipped
-
-    refuse_empty("the model", name)
-    known, dashed = shipped(), name.replace("_", "-")
-    return dashed if name not in known and dashed in known and not Path(name).exists() else name
-
-
 def _load(name: str) -> Model:
     from voxgan.checkpoint import load
 
-    return load(_model_name(name))
+    refuse_empty("the model", name)
+    return load(name)
 
 
 def _latents(network: Model, photos: Sequence[Path], count: int, seed: int, background: str) -> Tensor:
@@ -394,7 +386,8 @@ def _data_info(path: str) -> None:
 def _model_info(name: str) -> None:
     from voxgan.checkpoint import read_config
 
-    folder, content = read_config(_model_name(name))
+    refuse_empty("the model", name)
+    folder, content = read_config(name)
     config, training = content["config"], content.get("training") or {}
     print(f"{name}: {content['model']}, {config.get('resolution')}³, width {config.get('width')}")
     for key in ("title", "preset", "step", "data"):

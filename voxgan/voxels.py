@@ -182,8 +182,8 @@ class Shapes:
             self._single("export")
             (volumes.write_npz if suffix == ".npz" else volumes.write_binvox)(path, self)
             return path
-        if suffix not in meshes.MESH_SUFFIXES:
-            known = (*meshes.MESH_SUFFIXES, *volumes.VOLUME_SUFFIXES)
+        if suffix not in meshes.EXPORT_SUFFIXES:
+            known = (*meshes.EXPORT_SUFFIXES, *volumes.VOLUME_SUFFIXES)
             raise UsageError(f"cannot write the format {suffix or path.name!r}; {nearest(suffix, known)}")
         if size_mm is None and self.scale is None and suffix in _PRINTING:
             size_mm = _PRINTING_SIZE_MM
