@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 OUT    ?= demo_out
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test torture check bench clean
 
 help:  ## show this list
 	@echo "voxgan: 3-D shapes as voxels, from noise or from a photo"
@@ -27,6 +27,9 @@ demo: $(STAMP)  ## photo -> mesh and noise -> meshes with the shipped models, in
 
 test: $(STAMP)  ## run the tests (VOXGAN_TEST_DATA=folder adds those on real data)
 	@$(BIN)/python -m pytest
+
+torture: $(STAMP)  ## the long tests of damaged files, kills and full disks (VOXGAN_TEST_DATA as for test)
+	@VOXGAN_TORTURE=full $(BIN)/python -m pytest tests/torture
 
 check: $(STAMP)  ## ruff, mypy --strict on voxgan, import contracts
 	@$(BIN)/ruff check .

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from voxgan.dataset import Dataset, Writer
+from voxgan.dataset import Dataset
+from voxgan.dataset_writer import Writer
 
 RESOLUTION = 32
 

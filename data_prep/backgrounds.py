@@ -1,21 +1,26 @@
-"""Procedural rooms to put behind a rendered view: walls, floors, windows, clutter out of focus."""
+"""What stands behind a rendered view: walls, floors, windows, clutter out of focus; plain colours; your own photos."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.materials import PALETTES
-from voxgan.errors import UsageError
+from voxgan.errors import ImageError, StorageError, UsageError, nearest
+from voxgan.images import read_image
+from voxgan.palettes import PALETTES
 
-__all__ = ["backgrounds"]
+__all__ = ["BACKGROUNDS", "backgrounds", "photo_backgrounds"]
 
 Floats = NDArray[np.float32]
 
 
-def backgrounds(count: int, seed: int, size: int = 256) -> NDArray[np.uint8]:
-    """Draw backgrounds of photos of furniture.
+def backgrounds(count: int, seed: int, size: int = 256, kind: str | Path = "mixed") -> NDArray[np.uint8]:
+    """Draw backgrounds of photos of furniture, or take them from a folder.
 
     Parameters
     ----------
@@ -25,31 +30,111 @@ def backgrounds(count: int, seed: int, size: int = 256) -> NDArray[np.uint8]:
         Not negative; background i depends on it and on i alone.
     size : int
         Width and height in pixels.
+    kind : str or path
+        One of `BACKGROUNDS`: ``"rooms"``; ``"plain"``, one colour, which is often near white; ``"gradient"``, from
+        one colour to another; ``"mixed"``, three rooms to one plain. Or a folder, see `photo_backgrounds`, which
+        also says what was left out.
 
     Returns
     -------
     (count, size, size, 3) uint8
+        From a folder that has fewer pictures, as many as there are.
 
     Raises
     ------
     UsageError
-        The seed is negative.
+        The seed is negative, or there is no such kind and no such folder.
+    ImageError
+        The folder has no picture that can be read.
 
     Examples
     --------
     >>> backgrounds(2, seed=0, size=32).shape
     (2, 32, 32, 3)
     """
-    if seed < 0:
-        raise UsageError(f"seed {seed}: expected 0 or more")
+    _check(count, seed, size)
+    if kind not in BACKGROUNDS:
+        if not Path(kind).is_dir():
+            raise UsageError(f"no backgrounds {str(kind)!r}; {nearest(str(kind), BACKGROUNDS)}; or a folder of photos")
+        return photo_backgrounds(kind, count, seed, size)[0]
+    draw = BACKGROUNDS[str(kind)]
     pictures = np.empty((count, size, size, 3), np.uint8)
     for i in range(count):
-        pictures[i] = _background(np.random.default_rng([seed, i]), size)
+        pictures[i] = draw(np.random.default_rng([seed, i]), size)
     return pictures
 
 
-def _background(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
-    """Draw one: (size, size, 3)."""
+def photo_backgrounds(
+    folder: str | Path, count: int, seed: int, size: int = 256
+) -> tuple[NDArray[np.uint8], list[tuple[str, str]]]:
+    """Take backgrounds from a folder of photos and from the folders in it, each cut to its middle square.
+
+    Parameters
+    ----------
+    folder : path
+        Every file in it that `voxgan.images.read_image` can read counts; transparent places become white.
+    count : int
+        How many at most; of more, the seed picks.
+    seed : int
+        Not negative.
+    size : int
+        Width and height in pixels.
+
+    Returns
+    -------
+    pictures : (count or fewer, size, size, 3) uint8
+    left_out : list of (str, str)
+        File and reason of each that was tried and is no picture, or a damaged one.
+
+    Raises
+    ------
+    StorageError
+        There is no such folder.
+    ImageError
+        No file in it can be read as a picture.
+    UsageError
+        The seed is negative, or `size` out of range.
+    """
+    from PIL import Image, ImageOps
+
+    _check(count, seed, size)
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StorageError(f"there is no folder {folder}: check the name")
+    files = sorted(
+        Path(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".") and Path(place, name).is_file()
+    )
+    pictures: list[NDArray[np.uint8]] = []
+    left_out: list[tuple[str, str]] = []
+    for i in np.random.default_rng(seed).permutation(len(files)):
+        if len(pictures) == count:
+            break
+        try:
+            picture = read_image(files[i])
+        except (ImageError, StorageError) as error:
+            left_out.append((str(files[i]), str(error)))
+            continue
+        cut = ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS)
+        white = Image.new("RGBA", cut.size, (255, 255, 255, 255))
+        white.alpha_composite(cut)
+        pictures.append(np.asarray(white.convert("RGB")))
+    if not pictures and count:
+        first = f"; the first: {left_out[0][1]}" if left_out else ""
+        raise ImageError(f"none of {len(files)} files in {folder} is a picture that can be read{first}")
+    return np.array(pictures, np.uint8).reshape(-1, size, size, 3), left_out
+
+
+def _check(count: int, seed: int, size: int) -> None:
+    if seed < 0:
+        raise UsageError(f"seed {seed}: expected 0 or more")
+    if count < 0 or not 1 <= size <= 4096:
+        raise UsageError(f"{count} backgrounds of {size} pixels: expected 0 or more, of 1 to 4096")
+
+
+def _mixed(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     style = rng.random()
     if style < 0.12:  # a shop's cut-out
         picture = np.full((size, size, 3), rng.uniform(0.85, 1.0), np.float32)
@@ -58,10 +143,47 @@ def _background(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
         picture += _smooth_noise(rng, size, 3)[..., None] * rng.uniform(0, 0.15)
     else:
         picture = _room(rng, size)
+    return _photographed(picture, rng, coloured=style >= 0.12)
+
+
+def _rooms(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+    return _photographed(_room(rng, size), rng)
+
+
+def _plain(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+    tone = np.full(3, rng.uniform(0.85, 1.0)) if rng.random() < 0.4 else _colour(rng)
+    return np.broadcast_to(np.clip(tone * 255 + 0.5, 0, 255).astype(np.uint8), (size, size, 3))
+
+
+def _gradient(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
+    if rng.random() < 0.6:
+        angle = rng.normal(np.pi / 2, 0.6)  # down, mostly
+        share = 0.5 + np.cos(angle) * x + np.sin(angle) * y
+    else:  # a lamp on a wall
+        share = np.hypot(x - rng.uniform(-0.5, 0.5), y - rng.uniform(-0.5, 0.5)) / rng.uniform(0.6, 1.2)
+    share = np.clip(share, 0, 1)[..., None] ** np.float32(rng.uniform(0.6, 1.6))
+    picture = _colour(rng) * (1 - share) + _colour(rng) * share
+    picture += rng.standard_normal(picture.shape, dtype=np.float32) * (0.015 * rng.random() ** 2)
+    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+BACKGROUNDS: dict[str, Callable[[np.random.Generator, int], NDArray[np.uint8]]] = {
+    "mixed": _mixed,
+    "plain": _plain,
+    "gradient": _gradient,
+    "rooms": _rooms,
+}
+"""Kinds of backgrounds that `backgrounds` draws."""
+
+
+def _photographed(picture: Floats, rng: np.random.Generator, coloured: bool = True) -> NDArray[np.uint8]:
+    """Light that falls off, a lens's dark corners and blur, the tint of lamps, noise: (size, size, 3)."""
+    size = len(picture)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size - 0.5
     angle = rng.uniform(0, 2 * np.pi)
     picture = picture * (1 + rng.normal(0, 0.3) * (np.cos(angle) * x + np.sin(angle) * y))[..., None]
-    if style >= 0.12:
+    if coloured:
         picture *= (1 - rng.uniform(0, 0.5) * (x * x + y * y))[..., None]
         picture *= 1 + rng.normal(0, 0.03, 3)
     blur = rng.choice([0.0, rng.uniform(0.3, 1), rng.uniform(1, 4)]) * size / 256

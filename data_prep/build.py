@@ -1,39 +1,34 @@
-"""Sources → voxelise → render → one HDF5 data set; parallel, bad shapes set aside with the reason."""
+"""Sources → voxelise → render → one HDF5 data set; parallel, resumable, bad shapes set aside with the reason."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
+import csv
+import io
 import os
 import signal
-import sys
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.parts import Parts
+from data_prep.pool import Limits, build_all
 from data_prep.sources import Item, find_items
-from voxgan.dataset import Writer, pack, unpack
-from voxgan.errors import DatasetError, InputError, UsageError, VoxganError
-from voxgan.files import check_output
-
-if TYPE_CHECKING:
-    import trimesh
-
-    from voxgan.voxels import Shapes
+from data_prep.worker import IMAGE_SIZE, Built, Recipe
+from voxgan.dataset import MODES
+from voxgan.errors import DatasetError, UsageError, nearest
+from voxgan.files import check_output, write_bytes
 
 __all__ = ["Report", "prepare"]
 
-IMAGE_SIZE = 256
 NUM_BACKGROUNDS = 256
+MAX_RESOLUTION = 256
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -56,22 +51,18 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.num_shapes} shapes, {len(self.set_aside)} set aside"]
-        for source, reason in self.set_aside:
+        for source, reason in self.set_aside[:_SHOWN]:
             lines.append(f"  {reason}" if source in reason else f"  {source}: {reason}")
+        if len(self.set_aside) > _SHOWN:
+            lines.append(f"  … and {len(self.set_aside) - _SHOWN} more:  voxgan info {self.path} --set-aside")
         return "\n".join(lines)
 
-
-@dataclass(frozen=True)
-class _Built:
-    """One shape, packed for the way between processes; or the reason why there is none."""
-
-    item: Item
-    reason: str = ""
-    bits: NDArray[np.uint8] | None = None
-    scale: float = 1.0
-    centre: tuple[float, ...] = (0.0, 0.0, 0.0)
-    views: NDArray[np.uint8] | None = None
-    cameras: NDArray[np.float32] | None = None
+    def write_csv(self, path: str | Path) -> None:
+        """Write what was set aside as a CSV file with the columns source and reason."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerows([("source", "reason"), *self.set_aside])
+        write_bytes(path, text.getvalue().encode(errors="surrogateescape"))
 
 
 def prepare(
@@ -84,35 +75,61 @@ def prepare(
     limit: int | None = None,
     rotations: int = 1,
     test_share: float = 0.1,
-    up: str = "z",
+    up: str | None = None,
+    front: str | None = None,
+    labels: str | Path | None = None,
+    mode: str = "solid",
+    rig: str = "photo",
+    renderer: str = "rays",
+    backgrounds: str | Path = "mixed",
     seed: int = 0,
     workers: int | None = None,
+    cluster: str | None = None,
+    time_limit: float = 120.0,
+    memory: float = 4.0,
     report: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Make an HDF5 data set of shapes, and of rendered views of them.
 
-    Ctrl-C stops it after the shape in hand, and leaves nothing behind; a second one stops it at once.
+    What is done is kept in parts beside `out`. After Ctrl-C, a crash or a power cut the same call goes on where it
+    stopped, and the result is the same as without the stop.
 
     Parameters
     ----------
     source : path, "furniture", or a sequence of them
         See `data_prep.sources.find_items`, which also explains `classes`, `count`, `limit`, `rotations`,
-        `test_share` and `up`.
+        `test_share`, `up`, `front` and `labels`.
     out : path
         The data set; it appears when it is whole.
     resolution : int
-        Cells along a side: 16, 32, 64 or 128.
+        Cells along a side, even, 16 to 256. The networks are defined for 16, 32, 64 and 128.
     views : int
-        Rendered views of each shape (256 × 256, RGBA), and 256 backgrounds to lay behind them; 0 for none.
+        Views of each shape (256 × 256, RGBA), and 256 backgrounds to lay behind them; 0 for none. Sources that have
+        pictures of their own (ShapeNet's renderings, IKEA's photos) give those.
+    mode : {"solid", "surface", "sdf"}
+        What a cell holds: whether it is inside; whether the surface runs through it; inside, and the signed distance.
+    rig : str
+        From where views are taken; see `voxgan.camera.cameras`.
+    renderer : {"rays", "pyvista"}
+        Ray casting without OpenGL, or PyVista.
+    backgrounds : str or path
+        What stands behind the views: "mixed", "plain", "gradient", "rooms", or a folder of pictures.
     seed : int
         Of cameras, materials, lights and backgrounds; 0 or more.
     workers : int, optional
         Processes, 1 or more; default: one for each core.
+    cluster : str, optional
+        Address of a dask scheduler, or ``local``: build the shapes there (extra ``cluster``).
+    time_limit : float
+        Seconds after which a shape is set aside.
+    memory : float
+        Gigabytes that the process which builds a shape may take.
     report : callable, optional
         Called after every shape with the number done and the number of all.
     overwrite : bool
-        Whether a data set that stands at `out` may be replaced, once the new one is whole.
+        Whether a data set that stands at `out` may be replaced, once the new one is whole; and whether parts of
+        another preparation may be dropped.
 
     Returns
     -------
@@ -122,16 +139,89 @@ def prepare(
     Raises
     ------
     StorageError
-        If a source does not exist, or `out` cannot be written.
+        If a source does not exist, `out` cannot be written, or another process prepares it.
     DatasetError
         If there is nothing to prepare, or every shape had to be set aside.
     UsageError
         For an impossible option, or if `out` exists and `overwrite` is not set.
     """
-    from voxgan.voxels import RESOLUTIONS
+    _check_numbers(resolution, views, count, limit, rotations, seed, workers, time_limit, memory, test_share)
+    recipe = Recipe(resolution, mode, views, rig, renderer, seed)
+    _check_names(recipe)
+    out = check_output(out)
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists; choose another name, or pass --overwrite")
+    many = [source] if isinstance(source, str | Path) else list(source)
+    items = find_items(many, classes, count, limit, rotations, test_share, up, front, labels)
+    if not items:
+        raise DatasetError(f"{', '.join(map(str, many))}: no shapes to prepare")
+    hands = workers or os.cpu_count() or 1
+    limits = Limits(time_limit, memory)
+    behind = _backgrounds(backgrounds, seed) if views else None
+    with _stop_between() as check, Parts.open(out, items, recipe, overwrite) as parts:
+        try:
+            rest = items[parts.done :]
+            for done, built in enumerate(_build(rest, recipe, hands, cluster, limits), parts.done + 1):
+                parts.add(built)
+                if report is not None:
+                    report(done, len(items))
+                check()
+            parts.flush()
+            result = _merge(out, parts, behind, check)
+        except KeyboardInterrupt:
+            parts.flush()
+            raise KeyboardInterrupt(
+                f"stopped; {parts.done} of {len(items)} shapes are kept in {parts.folder}, the same command goes on"
+            ) from None
+        parts.remove()
+    return result
 
-    if resolution not in RESOLUTIONS:
-        raise UsageError(f"resolution={resolution}: expected one of {', '.join(map(str, RESOLUTIONS))}")
+
+def _build(items: Sequence[Item], recipe: Recipe, workers: int, cluster: str | None, limits: Limits) -> Iterator[Built]:
+    if cluster is None:
+        return build_all(items, recipe, workers, limits)
+    from data_prep.cluster import build_on_cluster
+
+    return build_on_cluster(cluster, items, recipe, workers, limits)
+
+
+def _merge(
+    out: Path,
+    parts: Parts,
+    behind: tuple[NDArray[np.uint8], list[tuple[str, str]]] | None,
+    check: Callable[[], None],
+) -> Report:
+    """Put the parts together, under the final name, when all of them are there."""
+    with parts.writer(out) as writer:
+        for path in parts.paths():
+            writer.copy(path)
+            check()
+        if not writer.count:
+            first = writer.aside[0][1] if writer.aside else "there was none"
+            parts.remove()
+            raise DatasetError(f"none of {parts.done} shapes could be prepared; the first: {first}")
+        if behind is not None:
+            writer.add_backgrounds(behind[0])
+            for source, reason in behind[1]:
+                writer.set_aside(source, reason)
+            check()
+        return Report(out, writer.count, tuple(writer.aside))
+
+
+def _check_numbers(
+    resolution: int,
+    views: int,
+    count: int,
+    limit: int | None,
+    rotations: int,
+    seed: int,
+    workers: int | None,
+    time_limit: float,
+    memory: float,
+    test_share: float,
+) -> None:
+    if not 16 <= resolution <= MAX_RESOLUTION or resolution % 2:
+        raise UsageError(f"resolution={resolution}: expected an even number from 16 to {MAX_RESOLUTION}")
     for name, value, least in (
         ("views", views, 0),
         ("count", count, 1),
@@ -146,49 +236,41 @@ def prepare(
         raise UsageError(f"rotations={rotations}: expected at most 12, as ModelNet has")
     if not 0 <= test_share < 1:
         raise UsageError(f"test_share={test_share}: expected 0 or more and less than 1")
-    out = check_output(out)
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists; choose another name, or pass --overwrite")
-    many = [source] if isinstance(source, str | Path) else list(source)
-    items = find_items(many, classes, count, limit, rotations, test_share, up)
-    if not items:
-        raise DatasetError(f"{', '.join(map(str, many))}: no shapes to prepare")
-    names = sorted({item.class_name for item in items})
-    set_aside: list[tuple[str, str]] = []
-    with _stop_between() as check, Writer.create(out, resolution, names, views, IMAGE_SIZE) as writer:
-        check()
-        for done, built in enumerate(_build_all(items, resolution, views, seed, workers), 1):
-            if built.bits is None:
-                set_aside.append((built.item.source, built.reason))
-            else:
-                writer.add(
-                    unpack(built.bits[None], resolution)[0],
-                    class_name=built.item.class_name,
-                    split=built.item.split,
-                    name=built.item.name,
-                    source=built.item.source,
-                    scale=built.scale,
-                    centre=built.centre,
-                    views=built.views,
-                    cameras=built.cameras,
-                )
-            if report is not None:
-                report(done, len(items))
-            check()
-        if not writer.count:
-            raise DatasetError(f"none of {len(items)} shapes could be prepared; the first: {set_aside[0][1]}")
-        if views:
-            from data_prep.backgrounds import backgrounds
+    if not 0 < time_limit < 1e6:
+        raise UsageError(f"time_limit={time_limit}: expected seconds above 0")
+    if not 1 <= memory < 1e6:
+        raise UsageError(f"memory={memory}: expected gigabytes, 1 or more")
 
-            writer.add_backgrounds(backgrounds(NUM_BACKGROUNDS, seed, IMAGE_SIZE))
-            check()
-        total = writer.count
-    return Report(out, total, tuple(set_aside))
+
+def _check_names(recipe: Recipe) -> None:
+    """Refuse early what would otherwise be set aside shape by shape."""
+    if recipe.mode not in MODES:
+        raise UsageError(f"mode {recipe.mode!r}; {nearest(recipe.mode, MODES)}")
+    if recipe.views:
+        from data_prep.render import RENDERERS
+        from voxgan.camera import cameras
+        from voxgan.graphics import check_graphics
+
+        cameras(recipe.rig, recipe.views, recipe.seed)
+        if recipe.renderer not in RENDERERS:
+            raise UsageError(f"renderer {recipe.renderer!r}; {nearest(recipe.renderer, RENDERERS)}")
+        if recipe.renderer == "pyvista":
+            check_graphics("rendering with PyVista")
+
+
+def _backgrounds(kind: str | Path, seed: int) -> tuple[NDArray[np.uint8], list[tuple[str, str]]]:
+    """Draw or read what stands behind the views, before long work; say which files could not be read."""
+    from data_prep.backgrounds import BACKGROUNDS, backgrounds, photo_backgrounds
+
+    if isinstance(kind, Path) or (kind not in BACKGROUNDS and Path(kind).is_dir()):
+        pictures, left_out = photo_backgrounds(kind, NUM_BACKGROUNDS, seed, IMAGE_SIZE)
+        return pictures, [(str(file), reason) for file, reason in left_out]
+    return backgrounds(NUM_BACKGROUNDS, seed, IMAGE_SIZE, kind), []
 
 
 @contextlib.contextmanager
 def _stop_between() -> Iterator[Callable[[], None]]:
-    """Let Ctrl-C wait for the next call of what is given: raised amid a library's callback, it could be swallowed."""
+    """Let Ctrl-C and SIGTERM wait for the next call of what is given: amid a library, they could be swallowed."""
     asked = False
 
     def note(_number: int, _frame: FrameType | None) -> None:
@@ -201,104 +283,15 @@ def _stop_between() -> Iterator[Callable[[], None]]:
         if asked:
             raise KeyboardInterrupt
 
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if threading.current_thread() is not threading.main_thread():
         yield check
         return
-    signal.signal(signal.SIGINT, note)
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = [n for n, handler in former.items() if handler in (signal.default_int_handler, signal.SIG_DFL)]
+    for number in ours:
+        signal.signal(number, note)
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _build_all(items: Sequence[Item], resolution: int, views: int, seed: int, workers: int | None) -> Iterator[_Built]:
-    """Build every item, in order; a worker that dies costs the shapes it held, not the run."""
-    workers = max(1, min(workers or os.cpu_count() or 1, len(items)))
-    if workers == 1:
-        for item in items:
-            yield _build(item, resolution, views, seed)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    place, ahead = 0, 4 * workers
-    while place < len(items):
-        with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker) as pool:
-            waiting: dict[int, Future[_Built]] = {}
-            coming = place
-            try:
-                while place < len(items):
-                    with _main_left_alone():
-                        while coming < min(place + ahead, len(items)):
-                            waiting[coming] = pool.submit(_build, items[coming], resolution, views, seed)
-                            coming += 1
-                    wait([waiting[place]], return_when=FIRST_COMPLETED)
-                    yield waiting.pop(place).result()
-                    place += 1
-            except BrokenProcessPool:
-                # Whose fault it was is not known: the shape in hand is tried once more, alone.
-                yield _alone(items[place], resolution, views, seed)
-                place += 1
-            except BaseException:  # stopped: what waits is not begun
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-
-@contextlib.contextmanager
-def _main_left_alone() -> Iterator[None]:
-    """Keep new processes from running the user's script again, which needs no ``if __name__ == "__main__"`` then."""
-    main = sys.modules["__main__"]
-    kept = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        vars(main).update(kept)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides
-    os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def _alone(item: Item, resolution: int, views: int, seed: int) -> _Built:
-    """Build one item in a process of its own, so that what kills it kills nothing else."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=_start_worker) as pool, _main_left_alone():
-        try:
-            return pool.submit(_build, item, resolution, views, seed).result()
-        except BrokenProcessPool:
-            return _Built(item, "the process that read it died (out of memory, or a fault in a library)")
-
-
-def _build(item: Item, resolution: int, views: int, seed: int) -> _Built:
-    """Load, voxelise and render one item; whatever is wrong with it becomes the reason."""
-    try:
-        shapes, mesh = item.load(resolution)
-        if not shapes.occupancy.any():
-            raise InputError("no cell is inside; the shape is too thin or empty")
-        pictures = cameras = None
-        if views:
-            pictures, cameras = _views(shapes, mesh, views, zlib.crc32(os.fsencode(item.name)) + seed)
-        scale = float(shapes.scale[0]) if shapes.scale is not None else 1.0
-        centre = tuple(shapes.centre[0].tolist()) if shapes.centre is not None else (0.0, 0.0, 0.0)
-        return _Built(item, "", pack(shapes.occupancy)[0], scale, centre, pictures, cameras)
-    except VoxganError as error:
-        return _Built(item, str(error))
-    except Exception as error:
-        return _Built(item, f"{type(error).__name__}: {error}")
-
-
-def _views(
-    shapes: Shapes, mesh: trimesh.Trimesh | None, views: int, seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Render a shape: its mesh, or the smoothed surface of its volume."""
-    from scipy.ndimage import gaussian_filter
-
-    from data_prep.render import render_views
-    from voxgan.mesh import surface
-
-    if mesh is None:
-        mesh = surface(gaussian_filter(shapes.occupancy[0], 0.7), level=0.45)
-    pictures, cameras = render_views(mesh, views, seed, IMAGE_SIZE)
-    numbers = [[c.azimuth, c.elevation, c.distance, c.field_of_view, c.roll, *c.shift] for c in cameras]
-    return pictures, np.array(numbers, np.float32)
+        for number in ours:
+            signal.signal(number, former[number])

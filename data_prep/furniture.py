@@ -3,6 +3,22 @@
 Every class is one function that rolls its own dimensions and style and returns closed parts; they overlap
 slightly, and the shape is their union. Metres, z up, standing on z = 0, facing −y.
 
+The sixteen classes, named as in ModelNet40:
+
+========================= ==========================================================================================
+bathtub, toilet           free-standing, clawed, built in, in a corner, round; close, high, low or hidden cisterns
+bed                       single, double, bunk, with posts
+bench                     for a park, a hall, a church, the end of a bed, with compartments, curved
+bookshelf                 a case, cubes, posts, a ladder, uneven cells
+chair, sofa               for dining and the office, shells, tubs; two to four seats, some with a corner
+desk, table               pedestals, panels, trestles, columns; dining, coffee, console, side
+dresser, wardrobe         drawers and doors of many fronts, mirrors, open compartments, doors ajar, corners
+lamp                      table, floor, tripod, arc, jointed, gooseneck, lantern, with many shades
+monitor                   flat, curved, upright, two or three together, a deep tube
+night_stand, tv_stand     cases and tables with drawers, round ones; low and wide ones, stepped, bridged, of boards
+stool                     on legs, a column, runners; saddles, steps, folding, solid
+========================= ==========================================================================================
+
 A further class is one more function under its name in ``_MAKERS``; the functions live in ``furniture_*.py``.
 """
 
@@ -14,22 +30,39 @@ from collections.abc import Callable
 import numpy as np
 import trimesh
 
+from data_prep.furniture_bath import bathtub, toilet
 from data_prep.furniture_beds import bed
+from data_prep.furniture_benches import bench
+from data_prep.furniture_lamps import lamp
 from data_prep.furniture_parts import Dice, Parts
+from data_prep.furniture_screens import monitor
 from data_prep.furniture_seats import chair, sofa
 from data_prep.furniture_shelves import bookshelf
+from data_prep.furniture_stands import night_stand, tv_stand
+from data_prep.furniture_stools import stool
+from data_prep.furniture_storage import dresser, wardrobe
 from data_prep.furniture_tables import desk, table
 from voxgan.errors import UsageError, nearest
 
 __all__ = ["CLASSES", "furniture"]
 
 _MAKERS: dict[str, Callable[[Dice], Parts]] = {
+    "bathtub": bathtub,
     "bed": bed,
+    "bench": bench,
     "bookshelf": bookshelf,
     "chair": chair,
     "desk": desk,
+    "dresser": dresser,
+    "lamp": lamp,
+    "monitor": monitor,
+    "night_stand": night_stand,
     "sofa": sofa,
+    "stool": stool,
     "table": table,
+    "toilet": toilet,
+    "tv_stand": tv_stand,
+    "wardrobe": wardrobe,
 }
 
 CLASSES: tuple[str, ...] = tuple(_MAKERS)

@@ -26,16 +26,21 @@ __all__ = [
     "drawer_fronts",
     "flat_top",
     "four_legs",
+    "hoop",
     "lean",
     "loft",
+    "moved",
     "outline",
     "oval",
     "panel",
     "plate",
     "rails",
+    "rising",
     "sheet",
+    "squircle",
     "tube",
     "turned",
+    "twisted",
 ]
 
 Floats = NDArray[np.float64]
@@ -136,6 +141,40 @@ def oval(xs: Span, ys: Span, num_points: int = 32) -> Floats:
     angle = 2 * np.pi * (np.arange(num_points) + 0.5) / num_points
     middle, half = np.mean([xs, ys], axis=1), np.diff([xs, ys], axis=1)[:, 0] / 2
     return np.asarray(middle + half * np.stack([np.cos(angle), np.sin(angle)], -1))
+
+
+def squircle(xs: Span, ys: Span, front: float = 2.5, rear: float | None = None, num_points: int = 32) -> Floats:
+    """A closed curve in a rectangle between an ellipse (power 2) and the rectangle itself, shape (num_points, 2).
+
+    The half towards −y and the half towards +y may have powers of their own.
+    """
+    angle = 2 * np.pi * (np.arange(num_points) + 0.5) / num_points
+    way = np.stack([np.cos(angle), np.sin(angle)], -1)
+    power = np.where(way[:, 1] < 0, front, front if rear is None else rear)[:, None]
+    middle, half = np.mean([xs, ys], axis=1), np.diff([xs, ys], axis=1)[:, 0] / 2
+    return np.asarray(middle + half * np.sign(way) * np.abs(way) ** (2 / power))
+
+
+def rising(rings: Iterable[tuple[Floats, ArrayLike]]) -> Part:
+    """A solid of outlines (n, 2), each at a height or with one height a point.
+
+    Outlines that lead up outside and down again inside make a vessel.
+    """
+    return loft([np.column_stack([points, np.broadcast_to(z, len(points))]) for points, z in rings])
+
+
+def hoop(rings: ArrayLike) -> Part:
+    """Rings of points, shape (num_rings, n, 3), the last joined to the first: a solid with a hole through it."""
+    rings = np.asarray(rings, dtype=np.float64)
+    num_rings, n, _ = rings.shape
+    ring, i = np.arange(num_rings)[:, None], np.arange(n)
+    here, there, j = n * ring, n * ((ring + 1) % num_rings), (i + 1) % n
+    walls = [np.stack([here + i, here + j, there + j], -1), np.stack([here + i, there + j, there + i], -1)]
+    faces = np.concatenate([wall.reshape(-1, 3) for wall in walls])
+    vertices = rings.reshape(-1, 3)
+    a, b, c = (vertices[faces[:, corner]] - vertices[0] for corner in range(3))
+    inside_out = np.einsum("fi,fi->", a, np.cross(b, c)) < 0
+    return vertices, (faces[:, ::-1] if inside_out else faces)
 
 
 def plate(points: Floats, span: Span, axis: int = 2) -> Part:
@@ -257,6 +296,23 @@ def both(parts: Part | list[Part]) -> list[Part]:
     """Parts and their mirror images in x."""
     parts = parts if isinstance(parts, list) else [parts]
     return parts + [(vertices * (-1, 1, 1), faces[:, ::-1]) for vertices, faces in parts]
+
+
+def moved(parts: Iterable[Part], x: float = 0.0, y: float = 0.0, z: float = 0.0) -> list[Part]:
+    """Parts in another place."""
+    step = np.array([x, y, z])
+    return [(vertices + step, faces) for vertices, faces in parts]
+
+
+def twisted(
+    parts: Iterable[Part], degrees: float, axis: int = 2, about: Sequence[float] = (0.0, 0.0, 0.0)
+) -> list[Part]:
+    """Parts turned about an axis through a point; seen against the axis, counter-clockwise."""
+    turn, i, j = np.eye(3), (axis + 1) % 3, (axis + 2) % 3
+    angle = np.radians(degrees)
+    turn[i, i] = turn[j, j] = np.cos(angle)
+    turn[j, i], turn[i, j] = np.sin(angle), -np.sin(angle)
+    return [((vertices - about) @ turn.T + about, faces) for vertices, faces in parts]
 
 
 # --- pieces that several classes share

@@ -1,4 +1,4 @@
-"""What furniture is made of: palettes, patterns in object space, and which part gets which material."""
+"""What furniture is made of: patterns in object space, and which part gets which material."""
 
 from __future__ import annotations
 
@@ -10,36 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["PALETTES", "Chooser", "Material", "random_materials"]
+from voxgan.palettes import FINISHES, PALETTES
+
+__all__ = ["Chooser", "Material", "random_materials"]
 
 Floats = NDArray[np.float32]
 Chooser = Callable[[NDArray[np.int64], Floats, Floats], NDArray[np.int64]]
 """(parts (N,), points (N, 3), normals (N, 3)) → index of the material (N,)."""
 
-_CODES = {  # sRGB
-    "wood": "d9b88a c79a63 a8743f 8b5a2b 6b4226 4a2c1a 3b2417 e3cfa8 b5804b 9c6b44 7a4a2e c9a77c",
-    "white": "f4f3ef ffffff e9e6df f0ece2 dcdad5",
-    "black": "16161a 222326 2b2624 0f0f10 33302e",
-    "grey": "8e8f92 6c6e72 a9aaab c4c4c2 55585d 7d7872",
-    "fabric": "b9a88f 8c7b6b 5d6673 3f4b5c 7b3b34 6f7a5e c9beb0 4f3d36 a1907e 94756a 2f3a36 d8cdbd",
-    "colour": "b3202a d9822b e0b62c 3c7a3a 1f5c99 243a73 7a2f66 2a8c8c d45c7c 8fb339 c94f2a 5fa3c7",
-    "metal": "b8babd 8d9094 d0d1d2 6a6c70 a89a7c",
-}
-PALETTES: dict[str, list[str]] = {name: codes.split() for name, codes in _CODES.items()}
-_KINDS = {  # palette: (how often, patterns, gloss, sharpness of the highlight)
-    "wood": (0.32, ("wood", "wood", "wood", "plain"), (0.02, 0.5), (8, 60)),
-    "white": (0.14, ("plain", "plain", "grain"), (0.02, 0.5), (8, 60)),
-    "black": (0.10, ("plain", "grain"), (0.05, 0.6), (8, 80)),
-    "grey": (0.12, ("plain", "weave", "grain"), (0.0, 0.25), (6, 30)),
-    "fabric": (
-        0.17,
-        ("weave", "weave", "weave", "grain", "grain", "plain", "stripes", "checks", "dots"),
-        (0.0, 0.06),
-        (4, 8),
-    ),
-    "colour": (0.10, ("plain", "plain", "weave", "grain", "stripes", "checks"), (0.0, 0.4), (6, 50)),
-    "metal": (0.05, ("plain",), (0.6, 1.2), (20, 120)),
-}
 _NOISE_SIDE = 64
 
 
@@ -55,7 +33,7 @@ class Material:
     Parameters
     ----------
     pattern : str
-        plain, grain, wood, weave, stripes, checks or dots.
+        One of `voxgan.palettes.PATTERNS`.
     light, dark : (3,) float32
         Linear colours, between which the pattern moves.
     gloss, sharpness : float
@@ -126,12 +104,12 @@ def _noise() -> Floats:
 
 def _random_material(rng: np.random.Generator, *, soft: bool = False) -> Material:
     """Draw a material; a soft one is cloth more often than wood."""
-    names = list(_KINDS)
-    odds = np.array([_KINDS[name][0] for name in names])
+    names = list(FINISHES)
+    odds = np.array([FINISHES[name].odds for name in names])
     if soft:
         odds = odds * [0.25, 1, 1, 2, 3, 1.5, 0]
     name = names[rng.choice(len(names), p=odds / odds.sum())]
-    _, patterns, gloss, sharpness = _KINDS[name]
+    _, patterns, gloss, sharpness = FINISHES[name]
     light = _linear(PALETTES[name][rng.integers(len(PALETTES[name]))])
     light = np.clip(light * np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.05, 3)), 0.008, 0.95)
     pattern = patterns[rng.integers(len(patterns))]

@@ -1,33 +1,42 @@
-"""Views of a shape as a photo would show it: known cameras, furniture materials, room light, no OpenGL.
+"""Views of a mesh as a photo would show it: known cameras, furniture materials, room light.
 
-A view is cast with embree: one ray a pixel within the object's box, four more where an edge passes. What is
-hit is shaded in numpy: materials by part, patterns in object space, one shadowed light, fill lights, ambient
-light dimmed in corners, highlights, a camera's curve and noise. Everything is drawn from a seed.
+Unless PyVista is asked for (`render_pyvista`), no OpenGL takes part. A view is cast with embree: one ray a pixel
+within the object's box, four more where an edge passes. What is hit is shaded in numpy: materials by part, patterns
+in object space, one shadowed light, fill lights, ambient light dimmed in corners, highlights, a camera's curve and
+noise. Everything is drawn from a seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import trimesh
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
+from scipy import ndimage
 
 from data_prep.backgrounds import backgrounds
-from data_prep.camera import Camera, random_camera
 from data_prep.materials import Chooser, Material, random_materials
-from voxgan.errors import MeshError, UsageError
+from data_prep.render_parts import Surface
+from voxgan.camera import Camera, random_camera
+from voxgan.camera import cameras as rig_cameras
+from voxgan.errors import UsageError, nearest
 
-__all__ = ["Camera", "backgrounds", "random_camera", "render_view", "render_views"]
+if TYPE_CHECKING:
+    from data_prep.render_pyvista import PyVistaScene
+
+__all__ = ["RENDERERS", "Camera", "backgrounds", "random_camera", "render_view", "render_views"]
 
 Floats = NDArray[np.float32]
 
-CREASE = 40.0  # degrees: faces that meet at less are shaded as one round surface
-SMOOTH_EDGE = 0.08  # a mesh whose edges are all shorter comes from a grid: round everywhere
+RENDERERS = ("rays", "pyvista")
+"""What can draw views of a mesh: rays cast with embree, which need no OpenGL, or PyVista (the extra `viewer`)."""
+
 GRID, SPREAD, REACH = 40, 0.05, 0.08  # cells, blur and distance of the field that darkens corners
 
 
@@ -38,6 +47,7 @@ def render_view(
     size: int = 256,
     *,
     smooth: bool | None = None,
+    renderer: str = "rays",
 ) -> NDArray[np.uint8]:
     """Render a mesh once, in random materials and light, exactly as the camera sees it.
 
@@ -54,6 +64,8 @@ def render_view(
     smooth : bool, optional
         Whether the whole surface is round. By default it is for meshes of small triangles, as marching cubes
         makes them; others keep the edges that are sharper than 40°.
+    renderer : str
+        One of `RENDERERS`.
 
     Returns
     -------
@@ -64,8 +76,11 @@ def render_view(
     ------
     MeshError
         The mesh has no faces or is not finite.
+    UsageError
+        There is no such renderer, or it cannot draw here.
     """
-    return _render(_Scene(mesh, smooth), camera, rng, size)
+    with _scene(mesh, smooth, renderer) as scene:
+        return scene.render(camera, rng, size)
 
 
 def render_views(
@@ -75,7 +90,9 @@ def render_views(
     size: int = 256,
     cameras: Sequence[Camera] | None = None,
     *,
+    rig: str = "photo",
     smooth: bool | None = None,
+    renderer: str = "rays",
 ) -> tuple[NDArray[np.uint8], list[Camera]]:
     """Render views of a mesh, each framed so that the object fills the picture but for a margin of 8 %.
 
@@ -83,14 +100,16 @@ def render_views(
 
     Parameters
     ----------
-    mesh, size, smooth
+    mesh, size, smooth, renderer
         As for `render_view`.
     num_views : int
         V, how many.
     seed : int
         Not negative.
     cameras : sequence of Camera, optional
-        V cameras to frame; drawn by `random_camera` by default.
+        V cameras to frame, instead of those of the rig.
+    rig : str
+        One of `voxgan.camera.RIGS`.
 
     Returns
     -------
@@ -104,7 +123,8 @@ def render_views(
     MeshError
         The mesh has no faces or is not finite.
     UsageError
-        The seed is negative, the cameras are not as many as the views, or one stands within the object.
+        The seed is negative, the cameras are not as many as the views, or one stands within the object; there is
+        no such rig or renderer, or it cannot draw here.
 
     Examples
     --------
@@ -116,81 +136,49 @@ def render_views(
         raise UsageError(f"seed {seed}: expected 0 or more")
     if cameras is not None and len(cameras) != num_views:
         raise UsageError(f"{len(cameras)} cameras came for {num_views} views: expected one for each view")
-    scene = _Scene(mesh, smooth)
+    if cameras is None and rig != "photo":
+        cameras = rig_cameras(rig, num_views, seed)
     views = np.zeros((num_views, size, size, 4), dtype=np.uint8)
     framed = []
-    for i in range(num_views):
-        rng = np.random.default_rng([seed, i])
-        camera = random_camera(rng) if cameras is None else cameras[i]
-        framed.append(camera.framed(scene.vertices))
-        views[i] = _render(scene, framed[i], rng, size)
+    with _scene(mesh, smooth, renderer) as scene:
+        for i in range(num_views):
+            rng = np.random.default_rng([seed, i])
+            camera = random_camera(rng) if cameras is None else cameras[i]
+            framed.append(camera.framed(scene.vertices))
+            views[i] = scene.render(framed[i], rng, size)
     return views, framed
+
+
+@contextlib.contextmanager
+def _scene(mesh: trimesh.Trimesh, smooth: bool | None, renderer: str) -> Iterator[_Scene | PyVistaScene]:
+    """Make a mesh ready for a renderer, and let go of what that holds."""
+    if renderer == "rays":
+        yield _Scene(mesh, smooth)
+    elif renderer == "pyvista":
+        from data_prep.render_pyvista import PyVistaScene
+
+        with contextlib.closing(PyVistaScene(Surface(mesh, smooth))) as scene:
+            yield scene
+    else:
+        raise UsageError(f"no renderer {renderer!r}; {nearest(str(renderer), RENDERERS)}")
 
 
 class _Scene:
     """What the views of one mesh share: embree's tree, normals, parts and the field that darkens corners."""
 
     def __init__(self, mesh: trimesh.Trimesh, smooth: bool | None) -> None:
-        vertices = np.array(mesh.vertices, dtype=np.float32)
-        faces = np.array(mesh.faces, dtype=np.int32)
-        if len(faces) == 0 or not np.isfinite(vertices).all():
-            raise MeshError(f"a mesh of {len(faces)} faces cannot be rendered: expected faces, finite vertices")
-        self.part, self.low, self.high = _part(vertices, faces)
-        self.vertices = vertices[np.unique(faces)]
+        surface = Surface(mesh, smooth)
+        self.part, self.low, self.high, self.normals = surface.part, surface.low, surface.high, surface.normals
+        self.vertices = surface.seen
         self.embree = EmbreeScene()
-        self.triangles = TriangleMesh(self.embree, vertices, faces)
-        corners = vertices[faces]
-        edges = corners[:, [1, 2, 0]] - corners
-        across = np.cross(edges[:, 0], edges[:, 1])  # length: twice the area
-        if smooth is None:
-            smooth = len(faces) > 500 and float(np.abs(edges).max()) < SMOOTH_EDGE
-        self.normals = _corner_normals(faces, len(vertices), across, smooth)
-        self.crowding = _crowding(corners, np.sqrt(np.einsum("ij,ij->i", across, across)) / 2)
+        self.triangles = TriangleMesh(self.embree, surface.vertices, surface.faces)
+        across = surface.across
+        self.crowding = _crowding(surface.corners, np.sqrt(np.einsum("ij,ij->i", across, across)) / 2)
         self.floor = float(self.vertices[:, 2].min())
 
-
-def _part(vertices: Floats, faces: NDArray[np.int32]) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Connected part (F,) of each face and the parts' boxes, two (parts, 3).
-
-    Parts often share a plane; each is grown in place by its own hair's breadth (under a fifth of a pixel),
-    small ones most, so that one of them is in front.
-    """
-    links = (np.ones(2 * len(faces), bool), (faces[:, :2].ravel(), faces[:, 1:].ravel()))
-    graph = sparse.coo_matrix(links, shape=(len(vertices), len(vertices)))
-    _, owner = sparse.csgraph.connected_components(graph, directed=False)
-    used, part = np.unique(owner[faces[:, 0]], return_inverse=True)
-    low = np.full((int(owner.max()) + 1, 3), np.inf, np.float32)
-    high = -low
-    np.minimum.at(low, owner, vertices)
-    np.maximum.at(high, owner, vertices)
-    if len(used) > 1:
-        growth = np.zeros(len(low), np.float32)
-        growth[used] = 4e-4 * (1 - np.argsort(np.argsort((high - low)[used].sum(axis=1))) / len(used))
-        half = np.maximum((high - low) / 2, 1e-4)
-        vertices += (vertices - (low + high)[owner] / 2) / half[owner] * growth[owner, None]
-    return part.ravel(), low[used], high[used]
-
-
-def _corner_normals(faces: NDArray[np.int32], num_vertices: int, across: Floats, smooth: bool) -> Floats:
-    """Normals (F, 3, 3) of each face's corners, averaged with the faces that meet there without a crease."""
-    if smooth:
-        groups, num_groups = faces.ravel().astype(np.int64), num_vertices
-    else:
-        unit = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-20)
-        pairs = trimesh.graph.face_adjacency(faces)
-        round_ = np.einsum("ij,ij->i", unit[pairs[:, 0]], unit[pairs[:, 1]]) > np.cos(np.radians(CREASE))
-        a, b = pairs[round_].T
-        _, label = sparse.csgraph.connected_components(
-            sparse.coo_matrix((np.ones(len(a), bool), (a, b)), shape=(len(faces), len(faces))), directed=False
-        )
-        keys = faces.astype(np.int64) * (int(label.max()) + 1) + label[:, None]
-        _, groups = np.unique(keys.ravel(), return_inverse=True)
-        groups = groups.ravel()
-        num_groups = int(groups.max()) + 1
-    spread = np.repeat(across, 3, axis=0)
-    total = np.stack([np.bincount(groups, spread[:, k], num_groups) for k in range(3)], axis=1)
-    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-20)
-    return total[groups].reshape(-1, 3, 3).astype(np.float32)
+    def render(self, camera: Camera, rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
+        """Trace, shade, and develop as a camera would: (size, size, 4)."""
+        return _render(self, camera, rng, size)
 
 
 def _crowding(corners: Floats, area: Floats) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from voxgan.dataset import Writer
+from voxgan.dataset_writer import Writer
 from voxgan.voxels import cell_centres
 
 RESOLUTION = 16

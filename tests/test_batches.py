@@ -7,8 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from voxgan.batches import make_batch, order, photos, step_seed
+from voxgan.batches import (
+    Plan,
+    finish_batch,
+    make_batch,
+    order,
+    photos,
+    read_batch,
+    step_seed,
+    unpack_on_device,
+)
 from voxgan.dataset import Dataset
+from voxgan.dataset_writer import Writer
+from voxgan.loader import load_batches
 
 CPU = torch.device("cpu")
 
@@ -148,3 +159,63 @@ def test_backgrounds_stand_behind_about_half_of_the_views() -> None:
     found = photos(clear, stripes, torch.zeros(200, dtype=torch.bool), True)
     striped = int((found.mean(1).mean(1).std(1) > 0.08).sum())
     assert 70 < striped < 130
+
+
+# ------------------------------------------------------------------------------------------ turns and shifts
+def test_unpacking_on_a_device_is_unpacking(data: Dataset) -> None:
+    packed = torch.from_numpy(data.packed(range(8)))
+    expected = torch.from_numpy(data.occupancy(range(8)))
+    assert torch.equal(unpack_on_device(packed, 16), expected)
+    places = torch.arange(7, -1, -1, dtype=torch.uint8)  # as it is done where numpy cannot reach
+    bits = packed[..., None].bitwise_right_shift(places).bitwise_and(1).reshape(-1, 16, 16, 16)
+    assert torch.equal(bits, expected)
+
+
+def test_turns_are_quarter_turns_about_z(data: Dataset) -> None:
+    lopsided = np.full(64, 3)
+    plain = torch.from_numpy(data.occupancy([3])[0])
+    raw = read_batch(data, lopsided, Plan(turns=4), seed=0)
+    torch.manual_seed(0)
+    found = finish_batch(raw, 16, Plan(turns=4), CPU)["occupancy"][:, 0]
+    kinds = [plain.rot90(k, (0, 1)).float() for k in range(4)]
+    counts = [sum(torch.equal(grid, kind) for grid in found) for kind in kinds]
+    assert sum(counts) == 64 and min(counts) >= 6
+    torch.manual_seed(0)
+    half = finish_batch(raw, 16, Plan(turns=2), CPU)["occupancy"][:, 0]
+    assert {i for grid in half for i, kind in enumerate(kinds) if torch.equal(grid, kind)} == {0, 2}
+
+
+def test_shifts_move_the_shape_and_lose_nothing(tmp_path: Path) -> None:
+    grid = np.zeros((32, 32, 32), bool)
+    grid[1:31, 4:20, 1:9] = True
+    with Writer.create(tmp_path / "a.h5", 32, ["box"]) as writer:
+        writer.add(grid, "box", "train", "box")
+    with Dataset(tmp_path / "a.h5") as data:
+        raw = read_batch(data, np.zeros(100, np.int64), Plan(shift=1), seed=0)
+        torch.manual_seed(0)
+        found = finish_batch(raw, 32, Plan(shift=1), CPU)["occupancy"][:, 0]
+    corners = {tuple(int(axis.min()) for axis in torch.nonzero(one, as_tuple=True)) for one in found}
+    assert (found.sum(dim=(1, 2, 3)) == grid.sum()).all()
+    assert len(corners) > 20  # of 27
+    assert {c[0] for c in corners} == {0, 1, 2} and {c[1] for c in corners} == {3, 4, 5}
+
+
+# -------------------------------------------------------------------------------------------------- loading
+def test_batches_are_the_same_for_any_number_of_readers(data: Dataset) -> None:
+    plan = Plan("stored", augment=True)
+
+    def read(start: int, workers: int) -> list[dict[str, Tensor]]:
+        return list(load_batches(data, 4, 7, plan, start, 6, workers))
+
+    here = read(0, 0)
+    assert len(here) == 6 and set(here[0]) == {"packed", "label", "views", "backgrounds"}
+    for workers in (1, 2):
+        for one, two in zip(here, read(0, workers), strict=True):
+            assert all(torch.equal(one[key], two[key]) for key in one)
+    for one, two in zip(here[3:], read(3, 1), strict=True):  # begun in the middle
+        assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_readers_hand_on_packed_bits(data: Dataset) -> None:
+    batch = next(iter(load_batches(data, 8, 0, Plan(), 0, 1, 1)))
+    assert batch["packed"].dtype == torch.uint8 and batch["packed"].shape == (8, 16**3 // 8)

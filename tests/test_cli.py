@@ -203,6 +203,26 @@ def test_prepare_train_resume_info(voxgan: Any, tmp_path: Path) -> None:
     assert voxgan("generate", "-m", run, "-o", tmp_path / "a.npz").status == 0
 
 
+def test_a_data_set_is_looked_into(voxgan: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "box"
+    folder.mkdir(parents=True)
+    for i, sides in enumerate(((1, 2, 3), (1, 1, 3), (1, 2, 3))):
+        trimesh.creation.box(sides).export(folder / f"{i}.off")
+    (folder / "0bad.off").write_text("nonsense")
+    look, data, table = tmp_path / "look.png", tmp_path / "a.h5", tmp_path / "aside.csv"
+    done = voxgan("prepare", tmp_path / "in", "--look", look)
+    assert done.status == 0 and look.is_file() and "4 shapes of 1 classes, 1 could not be loaded" in done.out
+    done = voxgan("prepare", tmp_path / "in", data, "--resolution", "16", "--test-share", "0.4", "--report", table)
+    assert done.status == 0 and "3 shapes, 1 set aside" in done.out and "0bad.off" in done.out
+    assert table.read_text().splitlines()[0] == "source,reason" and "0bad.off" in table.read_text()
+    done = voxgan("info", data, "--sheet", tmp_path / "sheet.png")
+    assert done.status == 0 and (tmp_path / "sheet.png").is_file()
+    assert "1 test shapes also stand in train, exactly" in done.out and "box/2 = box/0" in done.out
+    assert "set aside          1" in done.out and "inside" in done.out
+    done = voxgan("info", data, "--set-aside")
+    assert done.status == 0 and len(done.out.splitlines()) == 1 and "0bad.off" in done.out
+
+
 def test_info_of_a_model(voxgan: Any, gan: Path) -> None:
     done = voxgan("info", gan)
     assert done.status == 0 and not done.err
@@ -271,7 +291,13 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["arithmetic", "__import__('os')", "-m", "GAN", "-o", "OUT/a.obj"], "__import__"),
         (["prepare", "DATA"], "at least one source"),
         (["prepare", "DATA", "OUT/data.zip"], "ending in .h5"),
-        (["prepare", "DATA", "OUT/data.h5", "--up", "x"], "x"),
+        (["prepare", "DATA", "OUT/data.h5", "--up", "w"], "up axis 'w'"),
+        (["prepare", "furniture", "OUT/data.h5", "--up", "y", "--front", "-y"], "lie on one line"),
+        (["prepare", "furniture", "OUT/data.h5", "--mode", "mesh"], "mesh"),
+        (["prepare", "furniture", "OUT/data.h5", "--views", "7", "--rig", "24x3"], "expected 72"),
+        (["prepare", "furniture", "OUT/data.h5", "--views", "1", "--backgrounds", "room"], "room"),
+        (["prepare", "furniture", "--look", "OUT/sheet.jpg"], "ends in .png"),
+        (["info", "furniture", "--sheet", "OUT/sheet.png"], "for data sets"),
         (["train", "gan3d", "DATA"], "--out"),
         (["train", "gan5d", "DATA", "--out", "OUT/run"], "did you mean 'gan3d'"),
         (["train", "gan3d", "DATA", "--out", "OUT/run", "widht=4"], "did you mean 'width'"),

@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from voxgan.dataset import FORMAT, Dataset, Writer, pack, unpack
-from voxgan.errors import DatasetError, StorageError
+from voxgan.dataset import FORMAT, Dataset, pack, unpack
+from voxgan.dataset_writer import Writer, encode
+from voxgan.errors import DatasetError, StorageError, UsageError
 
 R = 16
 CLASSES = ("bed", "chair", "desk")
@@ -28,6 +29,10 @@ BACKGROUNDS = RNG.integers(0, 256, (3, 8, 8, 3), np.uint8)
 NAMES = ["plain", "with blanks", "é", "漢字", "🙂", "-dash"]
 
 
+def transform(i: int) -> np.ndarray:
+    return np.array([[i + 0.5, 0, 0, i], [0, i + 0.5, 0, -i], [0, 0, i + 0.5, 0.25]])
+
+
 def write(path: Path, num_views: int = 2) -> Path:
     with Writer.create(path, R, CLASSES, num_views, 8) as writer:
         for i in range(COUNT):
@@ -37,8 +42,9 @@ def write(path: Path, num_views: int = 2) -> Path:
                 "train" if i < 4 else "test",
                 NAMES[i],
                 f"folder/{NAMES[i]}.obj",
-                i + 0.5,
-                (i, -i, 0.25),
+                bytes([i] * 32),
+                transform(i),
+                None,
                 VIEWS[i] if num_views else None,
                 CAMERAS[i] if num_views else None,
             )
@@ -65,7 +71,11 @@ def test_what_is_written_is_read(path, in_memory):
         np.testing.assert_array_equal(data.packed([2]), pack(GRIDS[[2]]))
         np.testing.assert_array_equal(data.views([4, 1], [0, 1]), np.stack([VIEWS[4, 0], VIEWS[1, 1]]))
         np.testing.assert_array_equal(data.backgrounds([2, 0]), BACKGROUNDS[[2, 0]])
-        np.testing.assert_array_equal(data.transforms(), [[i + 0.5, i, -i, 0.25] for i in range(COUNT)])
+        np.testing.assert_array_equal(data.transforms(), [transform(i) for i in range(COUNT)])
+        np.testing.assert_array_equal(data.cameras(), CAMERAS)
+        assert data.sources() == [f"folder/{name}.obj" for name in NAMES]
+        assert data.source_sha256() == [bytes([i] * 32).hex() for i in range(COUNT)]
+        assert data.mode == "solid" and data.set_aside() == []
         assert data.summary() == {
             "bed": {"train": 2, "test": 1},
             "chair": {"train": 2, "test": 1},
@@ -91,7 +101,7 @@ def test_splits_and_classes(path, in_memory):
             np.testing.assert_array_equal(data.views(range(len(data)), [1] * len(data)), VIEWS[rows, 1])
             assert data.names() == [NAMES[i] for i in rows]
             assert data.labels.tolist() == [i % 2 for i in rows]
-            assert data.transforms()[:, 0].tolist() == [i + 0.5 for i in rows]
+            assert data.transforms()[:, 0, 0].tolist() == [i + 0.5 for i in rows]
 
 
 def test_without_views(tmp_path):
@@ -116,7 +126,7 @@ def test_nothing_of_variable_length_is_stored(path):
     """Such text lies in HDF5's heap without a checksum: one flipped bit there renamed classes, or hung HDF5."""
     with h5py.File(path) as file:
         kinds = [file.attrs.get_id(name).dtype for name in file.attrs] + [file[name].dtype for name in file]
-    assert len(kinds) == 7 + 9
+    assert len(kinds) == 8 + 10
     assert not any(h5py.check_vlen_dtype(kind) or h5py.check_string_dtype(kind).length is None for kind in kinds
                    if kind.kind in "OS")  # fmt: skip
 
@@ -137,7 +147,9 @@ def test_empty_selection_says_what_there_is(path, tmp_path):
         Dataset(path, classes=["desk"])
     with Writer.create(tmp_path / "empty.h5", R, ["a"]):
         pass
-    for split in ("train", "test", "all"):
+    with Dataset(tmp_path / "empty.h5", "all") as data:
+        assert len(data) == 0
+    for split in ("train", "test"):
         with pytest.raises(DatasetError, match="has no shapes"):
             Dataset(tmp_path / "empty.h5", split)
 
@@ -225,12 +237,12 @@ def attribute(name: str, value) -> Callable[[h5py.File], None]:
     return change
 
 
-COLUMNS = ("occupancy", "label", "split", "name", "source", "transform", "views", "cameras")
+COLUMNS = ("occupancy", "label", "split", "name", "source", "source_sha256", "transform", "views", "cameras")
 FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "other format": (attribute("format", np.bytes_(b"voxgan")), "no voxgan data set"),
     "no format": (attribute("format", None), "no voxgan data set"),
-    "later version": (attribute("version", 2), "version 2"),
-    "version 0": (attribute("version", 0), "version 0"),
+    "later version": (attribute("version", 3), "version 3"),
+    "former version": (attribute("version", 1), "version 1"),
     "version as text": (attribute("version", np.bytes_(b"1")), "no whole number"),
     "version as array": (attribute("version", np.ones(3, int)), "no whole number"),
     "format of variable length": (attribute("format", FORMAT), "fixed length"),
@@ -241,6 +253,9 @@ FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "classes no UTF-8": (attribute("classes", np.bytes_(b'["\xff"]')), "damaged"),
     "too few classes": (attribute("classes", np.bytes_(b'["bed"]')), "labels outside its 1 classes"),
     **{f"no {name}": (attribute(name, None), "damaged") for name in ("version", "resolution", "classes", "num_views")},
+    "mode unknown": (attribute("mode", np.bytes_(b"solidd")), "did you mean 'solid'"),
+    "mode missing": (attribute("mode", None), "mode ''"),
+    "distances missing": (attribute("mode", np.bytes_(b"sdf")), "'distance' is missing"),
     "resolution 0": (attribute("resolution", 0), "impossible sizes"),
     "resolution odd": (attribute("resolution", 15), "impossible sizes"),
     "resolution negative": (attribute("resolution", -16), "impossible sizes"),
@@ -286,7 +301,7 @@ FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "one row declared, not stored": ((lambda file: declare_all(file, COUNT + 1)), "declares 7 pieces and holds 6"),
     "a terabyte declared": ((lambda file: declare_all(file, 1 << 31)), "declares 2147483648 pieces and holds 6"),
     "exabytes declared": ((lambda file: declare_all(file, 1 << 50)), "pieces and holds 6"),
-    "transform float32": ((lambda file: replaced(file, "transform", np.zeros((COUNT, 4), "f4"))), "is float32"),
+    "transform float32": ((lambda file: replaced(file, "transform", np.zeros((COUNT, 3, 4), "f4"))), "is float32"),
     "cameras of another shape": ((lambda file: replaced(file, "cameras", np.zeros((COUNT, 2, 6), "f4"))), "'cameras'"),
     "backgrounds of another size": (
         (lambda file: replaced(file, "backgrounds", np.zeros((3, 9, 8, 3), np.uint8))),
@@ -425,6 +440,67 @@ def test_shapes_are_read_row_by_row(tmp_path):
     assert packed <= peak(True) < 4 * packed
 
 
+# --------------------------------------------------------------------------------------------------- parts
+def test_parts_are_copied_without_being_unpacked(path, tmp_path):
+    """A data set put together from two parts is, byte for byte of every column, the one written at once."""
+    rows = [
+        encode(GRIDS[i], CLASSES[i % 2], "train" if i < 4 else "test", NAMES[i], f"folder/{NAMES[i]}.obj",
+               bytes([i] * 32), transform(i), None, VIEWS[i], CAMERAS[i])
+        for i in range(COUNT)
+    ]  # fmt: skip
+    for name, part in (("b.h5", rows[:1]), ("c.h5", rows[1:])):
+        with Writer.create(tmp_path / name, R, CLASSES, 2, 8) as writer:
+            for row in part:
+                writer.append(row)
+            writer.set_aside(f"{name}/é.obj", "broken: " + "x" * 5000)
+    with Writer.create(tmp_path / "d.h5", R, CLASSES, 2, 8) as writer:
+        writer.copy(tmp_path / "b.h5")
+        writer.copy(tmp_path / "c.h5")
+        writer.add_backgrounds(BACKGROUNDS)
+    with h5py.File(path) as one, h5py.File(tmp_path / "d.h5") as two:
+        assert set(two) - set(one) == {"aside_source", "aside_reason"}
+        for name in one:
+            np.testing.assert_array_equal(one[name][:], two[name][:])
+    with Dataset(tmp_path / "d.h5", "all") as data:
+        aside = data.set_aside()
+        assert [source for source, _ in aside] == ["b.h5/é.obj", "c.h5/é.obj"]
+        assert all(reason.startswith("broken: xxx") and len(reason) == 1000 for _, reason in aside)
+
+
+def test_more_rows_than_a_block(tmp_path):
+    with Writer.create(tmp_path / "a.h5", R, ["a"]) as writer:
+        for i in range(2500):
+            writer.add(GRIDS[i % COUNT], "a", "train", f"{i}", transform=transform(i))
+    with Dataset(tmp_path / "a.h5") as data:
+        assert data.names() == [str(i) for i in range(2500)]
+        np.testing.assert_array_equal(
+            data.transforms()[[0, 1023, 1024, 2499]], [transform(i) for i in (0, 1023, 1024, 2499)]
+        )
+        np.testing.assert_array_equal(data.occupancy([1024, 2499]), GRIDS[[1024 % COUNT, 2499 % COUNT]])
+
+
+def test_distances_in_sixteenths_of_a_cell(tmp_path):
+    distance = np.linspace(-1, 1, R**3, dtype=np.float32).reshape(R, R, R)
+    with Writer.create(tmp_path / "a.h5", R, ["a"], mode="sdf") as writer:
+        writer.add(distance < 0, "a", "train", "x", distance=distance)
+        with pytest.raises(UsageError, match="0 distance, expected 1"):
+            writer.add(distance < 0, "a", "train", "x")
+    with Dataset(tmp_path / "a.h5") as data:
+        assert data.mode == "sdf"
+        found = data.distance([0])[0]
+        near = np.abs(distance) < 7.9 / R
+        np.testing.assert_allclose(found[near], distance[near], atol=0.5 / 16 / R + 1e-6)
+        np.testing.assert_allclose(np.abs(found[np.abs(distance) > 8 / R]), 127 / 16 / R)
+    with Dataset(write(tmp_path / "b.h5")) as data, pytest.raises(DatasetError, match="mode=sdf"):
+        data.distance([0])
+
+
+def test_opened_anew_it_is_the_same_selection(path):
+    with Dataset(path, "test", ["bed"]) as data, data.reopened() as again:
+        assert again.names() == data.names() and again.labels.tolist() == data.labels.tolist()
+        np.testing.assert_array_equal(again.packed([0]), data.packed([0]))
+
+
 # ----------------------------------------------------------------------------------------- interrupted writing
 @pytest.mark.parametrize("kind", [ValueError, OSError, KeyboardInterrupt])
 def test_an_interrupted_writer_leaves_nothing(tmp_path, kind):
@@ -442,7 +518,7 @@ def test_an_interrupted_writer_leaves_nothing(tmp_path, kind):
 
 def test_an_interrupted_writer_leaves_the_old_file(path):
     before = path.read_bytes()
-    with pytest.raises(ValueError, match="not in list"), Writer.create(path, R, ["a"]) as writer:
+    with pytest.raises(UsageError, match="no class 'b'"), Writer.create(path, R, ["a"]) as writer:
         writer.add(GRIDS[0], "b", "train", "x")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["a.h5"]

@@ -114,7 +114,8 @@ for name in voxgan.__all__:
     getattr(voxgan, name)
 import numpy as np
 from voxgan.errors import MissingExtraError
-ball = voxgan.Shapes(np.linalg.norm(voxgan.voxelise.__globals__["cell_centres"](16), axis=-1) < 0.4)
+from voxgan.voxels import cell_centres
+ball = voxgan.Shapes(np.linalg.norm(cell_centres(16), axis=-1) < 0.4)
 assert ball.picture(size=32).shape == (32, 32, 3)
 for show in (viewer.scene.show, voxgan.Shapes.show):
     try:

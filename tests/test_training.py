@@ -20,7 +20,8 @@ from torch import Tensor
 import voxgan
 from voxgan import models, presets, training
 from voxgan.checkpoint import load, load_state
-from voxgan.dataset import Dataset, Writer
+from voxgan.dataset import Dataset
+from voxgan.dataset_writer import Writer
 from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageError, UsageError
 from voxgan.files import exclusive
 from voxgan.models.model import Batch, Model, make_config
@@ -270,9 +271,9 @@ class Poison:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, where: str, steps: range) -> None:
         self.step, self.steps = -1, steps
-        plain_batch, plain_loss = training.make_batch, models.find("gan3d").loss
+        plain_batch, plain_loss = training.finish_batch, models.find("gan3d").loss
 
-        def make_batch(*args: Any) -> Batch:
+        def finish_batch(*args: Any) -> Batch:
             self.step += 1
             batch = plain_batch(*args)
             if where == "data" and self.step in steps:
@@ -289,7 +290,7 @@ class Poison:
                     terms["total"] = terms["total"] + (weight - weight.detach()).abs().sqrt().sum()
             return terms
 
-        monkeypatch.setattr(training, "make_batch", make_batch)
+        monkeypatch.setattr(training, "finish_batch", finish_batch)
         monkeypatch.setattr(models.find("gan3d"), "loss", loss)
 
 
@@ -352,8 +353,8 @@ def test_weights_that_are_not_finite_reach_no_checkpoint(tmp_path: Path, tiny_da
     held: list[Any] = []
     plain = training._Run._step
 
-    def step(run: Any, number: int) -> dict[str, float]:
-        figures = plain(run, number)
+    def step(run: Any, number: int, raw: Batch) -> dict[str, float]:
+        figures = plain(run, number, raw)
         if number == 4:
             next(run.model.generator.parameters()).data[0] = float("inf")
             held.append(run)
@@ -451,22 +452,66 @@ def test_sampling_does_not_change_the_run(tmp_path: Path, tiny_data: Path) -> No
     assert_same_run(tmp_path / "with", tmp_path / "without")
 
 
+def test_readers_ahead_change_nothing(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "here", steps=4, turns=4)
+    start("gan3d", tiny_data, tmp_path / "ahead", steps=4, turns=4, loaders=2)
+    assert_same_run(tmp_path / "here", tmp_path / "ahead")
+
+
+def test_photos_drawn_while_training(tmp_path: Path, tiny_data_without_views: Path) -> None:
+    """A data set without pictures trains a photo model; the drawn photos are new in each step, and repeatable."""
+    seen: list[Tensor] = []
+    plain = training.finish_batch
+
+    def finish_batch(*args: Any) -> Batch:
+        batch = plain(*args)
+        seen.append(batch["image"])
+        return batch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "finish_batch", finish_batch)
+        start("vae_gan3d", tiny_data_without_views, tmp_path / "one", steps=2, views="drawn")
+        start("vae_gan3d", tiny_data_without_views, tmp_path / "two", steps=2, views="drawn")
+    assert [tuple(image.shape[1:]) for image in seen] == [(3, 256, 256)] * 4
+    assert torch.equal(seen[0], seen[2]) and torch.equal(seen[1], seen[3]) and not torch.equal(seen[0], seen[1])
+    assert all(float(image.std()) > 0.02 for image in seen)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
 def test_only_the_asked_class_is_trained_on(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: set[int] = set()
-    plain = training.make_batch
+    plain = training.finish_batch
 
-    def make_batch(*args: Any) -> Batch:
+    def finish_batch(*args: Any) -> Batch:
         batch = plain(*args)
         labels.update(batch["label"].tolist())
         return batch
 
-    monkeypatch.setattr(training, "make_batch", make_batch)
+    monkeypatch.setattr(training, "finish_batch", finish_batch)
     start("gan3d", tiny_data, tmp_path / "run", classes="square")
     assert labels == {1}
     assert load(tmp_path / "run").config.classes == ("square",)
 
 
 # ------------------------------------------------------------------------------------------------ refusals
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("gan3d", {"turns": 3}, "turns=3: expected 1, 2 or 4"),
+        ("gan3d", {"shift": -1}, "shift=-1"),
+        ("gan3d", {"shift": 1}, "0 free cells around them at 16"),
+        ("gan3d", {"loaders": -1}, "loaders=-1"),
+        ("gan3d", {"views": "painted"}, "expected auto, stored or drawn"),
+        ("vae_gan3d", {"turns": 4}, "the photo says how a shape stands"),
+    ],
+)
+def test_options_of_loading_that_cannot_be(
+    tmp_path: Path, tiny_data: Path, model: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        start(model, tiny_data, tmp_path / "run", **options)
+
+
 @pytest.mark.parametrize(
     ("preset", "options", "error", "says"),
     [

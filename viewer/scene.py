@@ -1,23 +1,21 @@
 """Shapes → PyVista actors, pictures off-screen, and a window.
 
-PyVista is imported inside the functions, after a trial in a process of its own: on a bare Debian VTK does not
-raise for a missing OpenGL, it ends the process.
+PyVista is imported inside the functions, after a trial in a process of its own (`voxgan.graphics`).
 """
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import math
 import os
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voxgan.errors import MissingExtraError, SurfaceError, UsageError
+from voxgan.errors import SurfaceError, UsageError
+from voxgan.graphics import check_graphics
 
 if TYPE_CHECKING:
     import pyvista
@@ -25,19 +23,11 @@ if TYPE_CHECKING:
 
     from voxgan.voxels import Shapes
 
-__all__ = ["add_shapes", "check_graphics", "screenshot", "show"]
+__all__ = ["add_shapes", "screenshot", "show"]
 
 COLOUR = (108, 152, 205)
 BACKGROUND = (250, 250, 251)
 _SPACING = 1.15  # between the middles of neighbours, in unit cubes
-_PROBE = """
-import pyvista
-plotter = pyvista.Plotter(off_screen=True, window_size=(16, 16))
-plotter.add_mesh(pyvista.Cube())
-plotter.screenshot(return_img=True)
-plotter.close()
-"""
-_PROBE_SECONDS = 90
 
 
 def show(shapes: Shapes, columns: int | None = None, level: float = 0.5) -> None:
@@ -183,48 +173,6 @@ def add_shapes(
         surface.points += middle
         plotter.add_mesh(surface, color=COLOUR, smooth_shading=True, ambient=0.3, specular=0.1)
     _aim(plotter, columns, rows, right, up, towards, elevation)
-
-
-def check_graphics() -> None:
-    """Make sure that PyVista can draw here, before it is let into this process.
-
-    Raises
-    ------
-    MissingExtraError
-        If PyVista is not installed.
-    UsageError
-        If drawing fails; the message names the packages that bring OpenGL.
-    """
-    if importlib.util.find_spec("pyvista") is None:
-        raise MissingExtraError("pyvista", "viewer", "showing shapes in a window")
-    reason = _probe()
-    if reason is not None:
-        raise UsageError(
-            f"OpenGL does not work here ({reason}): on Debian or Ubuntu run  apt-get install libegl1 libgl1-mesa-dri"
-        )
-
-
-@functools.cache
-def _probe() -> str | None:
-    """Draw a cube off-screen in a process of its own; return why that failed, or None."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
-            capture_output=True,
-            text=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"a trial picture took longer than {_PROBE_SECONDS} s"
-    except OSError as error:
-        return f"a trial picture could not be started: {error}"
-    if done.returncode == 0:
-        return None
-    if done.returncode < 0:
-        return f"a trial picture ended with signal {-done.returncode}"
-    lines = done.stderr.strip().splitlines()
-    return f"a trial picture failed: {lines[-1] if lines else f'exit status {done.returncode}'}"
 
 
 def _in_notebook() -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from voxgan.models.model import Model as Model
     from voxgan.training import resume as resume
     from voxgan.training import train as train
+    from voxgan.voxelisation import signed_distance as signed_distance
     from voxgan.voxelisation import voxelise as voxelise
     from voxgan.voxels import Shapes as Shapes
 
@@ -33,6 +34,7 @@ _HOMES = {
     "read_mesh": "voxgan.mesh",
     "resume": "voxgan.training",
     "shipped": "voxgan.checkpoint",
+    "signed_distance": "voxgan.voxelisation",
     "train": "voxgan.training",
     "voxelise": "voxgan.voxelisation",
 }

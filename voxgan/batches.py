@@ -6,6 +6,7 @@ Because nothing depends on what was drawn before, a resumed run sees the very ba
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional
 from voxgan.dataset import Dataset, unpack
 from voxgan.models.model import Batch
 
-__all__ = ["make_batch", "order", "photos", "step_seed"]
+__all__ = ["Plan", "finish_batch", "make_batch", "order", "photos", "read_batch", "step_seed", "unpack_on_device"]
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -44,32 +45,122 @@ def order(count: int, batch: int, seed: int, step: int) -> NDArray[np.int64]:
     return np.array([shuffled[p][i] for p, i in zip(passes, places % count, strict=True)], np.int64)
 
 
-def make_batch(data: Dataset, indices: NDArray[np.int64], images: bool, augment: bool, device: torch.device) -> Batch:
-    """Read, unpack and augment one batch; random numbers come from torch's default generator.
+@dataclass(frozen=True)
+class Plan:
+    """What a batch is made of.
+
+    Attributes
+    ----------
+    images : {"none", "stored", "drawn"}
+        Photos: none, from the views of the data set, or drawn from the grids on the training's device.
+    augment : bool
+        Mirror shapes, and vary photos.
+    turns : {1, 2, 4}
+        In how many positions about z a shape may stand.
+    shift : int
+        By how many cells, at most, it may stand aside along each axis.
+    """
+
+    images: str = "none"
+    augment: bool = False
+    turns: int = 1
+    shift: int = 0
+
+
+def read_batch(data: Dataset, indices: NDArray[np.int64], plan: Plan, seed: int) -> Batch:
+    """Read what a batch needs, still packed: the part that other processes can do ahead.
 
     Returns
     -------
     dict
-        ``occupancy`` (B, 1, R, R, R) of 0 and 1, ``label`` (B,), and with `images` ``image`` (B, 3, S, S).
+        ``packed`` uint8 (B, R³/8), ``label`` (B,), and with stored images ``views`` uint8 (B, S, S, 4) and, where
+        the data set has some, ``backgrounds`` uint8 (B, S, S, 3).
     """
-    grids = torch.from_numpy(unpack(data.packed(indices), data.resolution)).to(device)
+    raw = {"packed": torch.from_numpy(data.packed(indices)), "label": torch.from_numpy(data.labels[indices])}
+    random = np.random.default_rng(seed)
+    count = len(indices)
+    if plan.images == "stored":
+        which = random.integers(data.num_views, size=count) if plan.augment else np.zeros(count, np.int64)
+        raw["views"] = torch.from_numpy(data.views(indices.tolist(), which.tolist()))
+    if plan.images != "none" and plan.augment and data.num_backgrounds:
+        chosen = random.integers(data.num_backgrounds, size=count)
+        raw["backgrounds"] = torch.from_numpy(data.backgrounds(chosen.tolist()))
+    return raw
+
+
+def finish_batch(raw: Batch, resolution: int, plan: Plan, device: torch.device) -> Batch:
+    """Unpack and augment a batch on `device`; random numbers come from torch's default generator.
+
+    Returns
+    -------
+    dict
+        ``occupancy`` (B, 1, R, R, R) of 0 and 1, ``label`` (B,), and with images ``image`` (B, 3, S, S).
+    """
+    raw = {key: value.to(device, non_blocking=True) for key, value in raw.items()}
+    grids = unpack_on_device(raw["packed"], resolution)
+    count = len(grids)
+    mirrored = torch.rand(count) < 0.5 if plan.augment else torch.zeros(count, dtype=torch.bool)
+    mirrored = mirrored.to(device)
+    if plan.augment:
+        grids = torch.where(mirrored[:, None, None, None], grids.flip(1), grids)
+    if plan.turns > 1 or plan.shift:
+        grids = _placed(grids, plan.turns, plan.shift)
     occupancy = grids[:, None].float()
-    batch = {"label": torch.from_numpy(data.labels[indices]).to(device)}
-    mirrored = torch.rand(len(indices)) < 0.5 if augment else torch.zeros(len(indices), dtype=torch.bool)
-    if augment:
-        occupancy = torch.where(mirrored.to(device)[:, None, None, None, None], occupancy.flip(2), occupancy)
-    batch["occupancy"] = occupancy
-    if images:
-        which = (
-            torch.randint(data.num_views, (len(indices),)) if augment else torch.zeros(len(indices), dtype=torch.int)
-        )
-        views = torch.from_numpy(data.views(indices.tolist(), which.tolist())).to(device)
-        behind = None
-        if augment and data.num_backgrounds:
-            chosen = torch.randint(data.num_backgrounds, (len(indices),))
-            behind = torch.from_numpy(data.backgrounds(chosen.tolist())).to(device)
-        batch["image"] = photos(views, behind, mirrored.to(device), augment)
+    batch = {"label": raw["label"], "occupancy": occupancy}
+    if plan.images == "drawn":
+        # Drawn from the mirrored grid: the picture needs no flip.
+        views, mirrored = _drawn(occupancy, plan.augment), torch.zeros_like(mirrored)
+        batch["image"] = photos(views, raw.get("backgrounds"), mirrored, plan.augment)
+    elif plan.images == "stored":
+        batch["image"] = photos(raw["views"], raw.get("backgrounds"), mirrored, plan.augment)
     return batch
+
+
+def make_batch(data: Dataset, indices: NDArray[np.int64], images: bool, augment: bool, device: torch.device) -> Batch:
+    """Read and finish one batch, here and now; random numbers come from torch's default generator.
+
+    Photos are the views of the data set; of one that has none, they are drawn.
+    """
+    plan = Plan(("stored" if data.num_views else "drawn") if images else "none", augment)
+    raw = read_batch(data, indices, plan, int(torch.randint(1 << 62, ())))
+    return finish_batch(raw, data.resolution, plan, device)
+
+
+def unpack_on_device(packed: Tensor, resolution: int) -> Tensor:
+    """Undo `voxgan.dataset.pack` where the bits are: uint8 (B, R³/8) to grids (B, R, R, R) of 0 and 1.
+
+    Examples
+    --------
+    >>> unpack_on_device(torch.tensor([[129]], dtype=torch.uint8), 2).flatten().tolist()
+    [1, 0, 0, 0, 0, 0, 0, 1]
+    """
+    if packed.device.type == "cpu":
+        return torch.from_numpy(unpack(packed.numpy(), resolution))
+    places = torch.arange(7, -1, -1, dtype=torch.uint8, device=packed.device)
+    bits = packed[..., None].bitwise_right_shift(places).bitwise_and(1)
+    return bits.reshape(-1, resolution, resolution, resolution)
+
+
+def _placed(grids: Tensor, turns: int, shift: int) -> Tensor:
+    """Turn each grid (B, R, R, R) about z, and move it by whole cells; what would leave is the free border."""
+    count, resolution = grids.shape[:2]
+    quarters = (torch.randint(turns, (count,)) * (4 // turns)).tolist()
+    cells = torch.randint(-shift, shift + 1, (count, 3)).tolist()
+    placed = torch.zeros_like(grids)
+    for i, (quarter, moves) in enumerate(zip(quarters, cells, strict=True)):
+        to = [slice(max(move, 0), resolution + min(move, 0)) for move in moves]
+        come = [slice(max(-move, 0), resolution + min(-move, 0)) for move in moves]
+        placed[i][tuple(to)] = grids[i].rot90(quarter, (0, 1))[tuple(come)]
+    return placed
+
+
+def _drawn(occupancy: Tensor, augment: bool) -> Tensor:
+    """Draw one view of each shape (B, 1, R, R, R) where it is: (B, S, S, 4) uint8."""
+    from voxgan.raycast import draw_views, framed, random_cameras
+
+    generator = torch.Generator().manual_seed(int(torch.randint(1 << 62, ())) if augment else 0)
+    seen = framed(occupancy, random_cameras(len(occupancy), generator).to(occupancy.device))
+    return draw_views(occupancy, seen, generator).permute(0, 2, 3, 1)
 
 
 def _uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:

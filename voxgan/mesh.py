@@ -100,6 +100,8 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:200].rstrip(".;")
     if type(error) is ValueError and text:
         return text
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
     return f"it is damaged ({type(error).__name__}{': ' if text else ''}{text})"
 
 

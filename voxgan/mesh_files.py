@@ -135,17 +135,20 @@ def parse_off(data: bytes) -> Soup:
         )
     rest = lines[1:]
     faces = rest[num_vertices : num_vertices + num_faces]
-    if len(faces) == num_faces and all(len(face) > int(face[0]) for face in faces):
+    is_table = len({len(row) for row in rest[:num_vertices]}) <= 1  # else a face is taken for a vertex: wrong counts
+    if is_table and len(faces) == num_faces and all(0 <= int(face[0]) < len(face) for face in faces):
         vertices = _numbers(rest[:num_vertices], "vertex")
         counts = np.array([int(face[0]) for face in faces], np.int64)
         corners = [token for face in faces for token in face[1 : int(face[0]) + 1]]
-        return Soup(vertices, fan(np.maximum(counts, 0), np.array(corners, dtype=np.int64)))
+        return Soup(vertices, fan(counts, np.array(corners, dtype=np.int64)))
     return _off_stream([token for line in rest for token in line], num_vertices, num_faces, plain)
 
 
 def _off_stream(tokens: list[bytes], num_vertices: int, num_faces: int, plain: bool) -> Soup:
     """Read an OFF body whose faces are broken over several lines: possible only without colours."""
-    cut = ValueError(f"it ends before its {num_vertices} vertices and {num_faces} faces: it is cut off")
+    cut = ValueError(
+        f"its numbers are not those of {num_vertices} vertices and {num_faces} faces: it is cut off or miscounted"
+    )
     if not plain or len(tokens) < 3 * num_vertices + num_faces:
         raise cut
     place = 3 * num_vertices
@@ -154,11 +157,13 @@ def _off_stream(tokens: list[bytes], num_vertices: int, num_faces: int, plain: b
     corners: list[bytes] = []
     for _ in range(num_faces):
         count = int(tokens[place]) if place < len(tokens) else -1
-        if count < 0 or place + 1 + count > len(tokens):
+        if count < 3 or place + 1 + count > len(tokens):
             raise cut
         counts.append(count)
         corners += tokens[place + 1 : place + 1 + count]
         place += 1 + count
+    if place < len(tokens):
+        raise cut
     return Soup(vertices, fan(np.array(counts, np.int64), np.array(corners, dtype=np.int64)))
 
 

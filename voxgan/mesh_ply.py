@@ -79,6 +79,8 @@ def parse_ply(data: bytes) -> Soup:
     order, elements, start = _header(data)
     for element in elements:
         least = [2 if not order else np.dtype(p.count_kind or p.kind).itemsize for p in element.properties]
+        if element.rows and not element.properties:
+            raise ValueError(f"its element {element.name!r} has {element.rows} rows of nothing")
         if element.rows < 0 or element.rows * sum(least) > len(data) - start + 1:
             raise ValueError(
                 f"it declares {element.rows} rows of {element.name!r}, more than fit in its {len(data)} bytes"

@@ -235,8 +235,10 @@ def _3mf_models(data: bytes) -> dict[str, bytes]:
             models[entry.filename.lstrip("/")] = archive.read(entry)
     if not models:
         raise ValueError("the archive holds no 3-D model")
-    if any(b"<!DOCTYPE" in content or b"<!ENTITY" in content for content in models.values()):
-        raise ValueError("its XML has a document type of its own, which is not read")
+    for content in models.values():
+        plain = content.replace(b"\0", b"")  # UTF-16 too
+        if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
+            raise ValueError("its XML has a document type of its own, which is not read")
     return models
 
 
@@ -256,6 +258,8 @@ def _3mf_read(
         recover=False,
     )
     for _, found in events:
+        if found.getroottree().docinfo.doctype:  # in whatever encoding
+            raise ValueError("its XML has a document type of its own, which is not read")
         if found.tag.endswith("build"):
             if is_root:
                 items = found.iter("{*}item")

@@ -17,7 +17,17 @@ from voxgan.errors import SurfaceError, UsageError, nearest
 if TYPE_CHECKING:
     from voxgan.voxels import Shapes
 
-__all__ = ["PATH", "Writing", "check_writable", "cleaned", "draw", "export_all", "plan", "refuse_empty"]
+__all__ = [
+    "PATH",
+    "Writing",
+    "check_picture",
+    "check_writable",
+    "cleaned",
+    "draw",
+    "export_all",
+    "plan",
+    "refuse_empty",
+]
 
 VOLUMES = (".npz", ".binvox")
 MESHES = (".obj", ".stl", ".ply", ".glb", ".off", ".3mf", *VOLUMES)
@@ -50,6 +60,15 @@ class Writing:
     smooth: Annotated[int, Parameter(help="Rounds of smoothing.")] = 0
     max_faces: Annotated[int | None, Parameter(help="Decimate to about so many triangles.")] = None
     clean: Annotated[bool, Parameter(help="Drop specks that float free, fill cavities inside.")] = True
+
+
+def check_picture(path: Path) -> None:
+    """Refuse, before the work, a sheet that could not be written as PNG."""
+    from voxgan.files import check_output
+
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"the sheet is to be {str(path)!r}; expected a name that ends in .png")
+    check_output(path)
 
 
 def refuse_empty(option: str, value: str) -> None:

@@ -46,14 +46,17 @@ class Progress:
     def __call__(self, done: int, total: int, figures: Mapping[str, float] | None = None) -> None:
         """Report `done` of `total`; `figures` are shown beside them."""
         now = time.monotonic()
-        if self._first is None:
-            self._first = done - 1
+        if self._first is None:  # what came before was the start, not the rate
+            self._first, self._began = done, now
+            if done < total:
+                return
         if done < total and now - self._shown < (_LIVE_EVERY if self.live else _PLAIN_EVERY):
             return
         self._shown = now
-        rate = (done - self._first) / max(now - self._began, 1e-9)
-        rest = _duration((total - done) / rate) if rate > 0 else "?"
-        text = f"{self.label}: {done}/{total} {self.unit}, {rate:.3g}/s, {rest} left"
+        text = f"{self.label}: {done}/{total} {self.unit}"
+        if done > self._first:
+            rate = (done - self._first) / max(now - self._began, 1e-9)
+            text += f", {rate:.3g}/s, {_duration((total - done) / rate)} left"
         if figures:
             text += "  " + " ".join(f"{key}={value:.3g}" for key, value in figures.items())
         if self.live:

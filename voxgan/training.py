@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from voxgan import checkpoint, models, presets
-from voxgan.batches import make_batch, order, step_seed
+from voxgan.batches import Plan, finish_batch, step_seed
 from voxgan.checkpoint import describe, find_device, load_state, save_model, save_state
 from voxgan.dataset import Dataset
 from voxgan.errors import (
@@ -35,8 +35,10 @@ from voxgan.errors import (
     UsageError,
 )
 from voxgan.files import check_output, exclusive, sweep_temporaries, write_bytes, write_json
+from voxgan.loader import load_batches
 from voxgan.models.model import Batch, Model, make_config
 from voxgan.samples import samples
+from voxgan.voxels import FILL
 
 __all__ = ["Training", "resume", "train"]
 
@@ -63,6 +65,15 @@ class Training:
         Momentum of the moving average of the weights that sampling uses.
     augment : bool
         Mirror shapes, and vary photos.
+    turns : {1, 2, 4}
+        In how many positions about z a shape may stand (models from noise alone).
+    shift : int
+        By how many cells, at most, a shape may stand aside along each axis (models from noise alone).
+    views : {"auto", "stored", "drawn"}
+        Photos: the data set's views, or drawn from the grids on the training's device, new ones in each step;
+        "auto" takes the data set's where it has some.
+    loaders : int
+        Processes that read batches ahead; 0 reads in the training's own. The batches are the same for any number.
     cosine : bool
         Let the rates fall to a twentieth along a half cosine.
     save_every, sample_every : int
@@ -77,6 +88,10 @@ class Training:
     precision: str = "fp32"
     average: float = 0.999
     augment: bool = True
+    turns: int = 1
+    shift: int = 0
+    views: str = "auto"
+    loaders: int = 0
     cosine: bool = False
     save_every: int = 500
     sample_every: int = 500
@@ -84,13 +99,26 @@ class Training:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name, least in (("steps", 1), ("batch", 2), ("save_every", 1), ("sample_every", 0)):
+        for name, least in (
+            ("steps", 1),
+            ("batch", 2),
+            ("save_every", 1),
+            ("sample_every", 0),
+            ("shift", 0),
+            ("loaders", 0),
+        ):
             if getattr(self, name) < least:
                 raise UsageError(f"{name}={getattr(self, name)}: expected {least} or more")
         if not 0 <= self.seed < 2**63:
             raise UsageError(f"seed={self.seed}: expected a number from 0 to 2⁶³ − 1")
         if self.precision not in ("fp32", "bf16"):
             raise UsageError(f"precision={self.precision!r}: expected fp32 or bf16")
+        if self.turns not in (1, 2, 4):
+            raise UsageError(f"turns={self.turns}: expected 1, 2 or 4")
+        if self.views not in ("auto", "stored", "drawn"):
+            raise UsageError(f"views={self.views!r}: expected auto, stored or drawn")
+        if self.loaders > 256:
+            raise UsageError(f"loaders={self.loaders}: expected at most 256 processes")
         if not 0 <= self.average < 1:
             raise UsageError(f"average={self.average}: expected a number from 0 to below 1")
 
@@ -254,10 +282,20 @@ def _check_fit(kind: type[Model], config: Any, training: Training, dataset: Data
         )
     if training.batch % config.pack:
         raise UsageError(f"batch={training.batch} is no multiple of pack={config.pack}")
+    room = int(dataset.resolution * (1 - FILL) / 2)
+    if training.shift > room:
+        raise UsageError(f"shift={training.shift}: shapes have {room} free cells around them at {dataset.resolution}³")
     if "image" in kind.conditions:
+        if training.turns > 1 or training.shift:
+            raise UsageError(
+                f"turns and shift are for models from noise; in {kind.name} the photo says how a shape stands"
+            )
+        if training.views == "drawn":
+            return
         if not dataset.num_views:
             raise DatasetError(
-                f"{dataset.path}: has no rendered views, which {kind.name} learns from; prepare it with --views 24"
+                f"{dataset.path}: has no rendered views, which {kind.name} learns from; prepare it with --views 24, "
+                "or draw them while training with views=drawn"
             )
         if dataset.image_size != 256:
             raise DatasetError(f"{dataset.path}: its views are {dataset.image_size} pixels wide, expected 256")
@@ -279,6 +317,10 @@ class _Run:
         self.model = model.to(self.device).train()
         self.data, self.training, self.folder, self.facts, self.report = data, training, folder, facts, report
         self.phases = model.phases
+        images = "none"
+        if "image" in model.conditions:
+            images = "stored" if training.views == "auto" else training.views
+        self.plan = Plan(images, training.augment, training.turns, training.shift)
         self.optimizers = {
             phase.name: torch.optim.Adam(
                 [{"params": list(getattr(model, name).parameters()), "lr": rate} for name, rate in phase.rates.items()],
@@ -300,10 +342,12 @@ class _Run:
         """Run steps `start` + 1 to the end; return the averaged model."""
         steps = self.training.steps
         done = start
-        with self._signals():
-            for step in range(start, steps):
-                began = time.perf_counter()
-                figures = self._step(step)
+        training = self.training
+        raws = load_batches(self.data, training.batch, training.seed, self.plan, start, steps, training.loaders)
+        with self._signals(), contextlib.closing(raws):
+            began = time.perf_counter()
+            for step, raw in zip(range(start, steps), raws, strict=True):
+                figures = self._step(step, raw)
                 done, stop = step + 1, self.stop
                 figures["shapes_per_s"] = self.training.batch / (time.perf_counter() - began)
                 sound = self.bad_steps < 2  # a single bad step was skipped, and has changed nothing
@@ -315,6 +359,7 @@ class _Run:
                     self.save(done)
                 if self.report is not None:
                     self.report(done, steps, figures)
+                began = time.perf_counter()
                 if stop:
                     raise KeyboardInterrupt(f"stopped after step {done}; {self._whole()}")
         if done == start:  # the last stop may have come between its state and its weights
@@ -345,12 +390,11 @@ class _Run:
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-    def _step(self, step: int) -> dict[str, float]:
+    def _step(self, step: int, raw: Batch) -> dict[str, float]:
         """Run every phase once on one batch; return its figures."""
         training, model = self.training, self.model
         torch.manual_seed(step_seed(training.seed, step))
-        indices = order(len(self.data), training.batch, training.seed, step)
-        batch = make_batch(self.data, indices, "image" in model.conditions, training.augment, self.device)
+        batch = finish_batch(raw, self.data.resolution, self.plan, self.device)
         decay = 0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / training.steps)) if training.cosine else 1.0
         figures: dict[str, float] = {}
         statistics = {key: value.clone() for key, value in model.named_buffers()}

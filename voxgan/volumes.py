@@ -1,8 +1,9 @@
-"""Volumes as arrays and files: to another resolution through the signed distance; npz and binvox."""
+"""Volumes as arrays and files: surface, signed distance, another resolution; npz and binvox."""
 
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,21 @@ from voxgan.errors import InputError, StorageError, SurfaceError
 from voxgan.files import atomic_write, write_bytes
 from voxgan.voxels import MAX_SIDE, Shapes, cell_centres, frame
 
-__all__ = ["VOLUME_SUFFIXES", "read_volume", "resample", "without_specks", "write_binvox", "write_npz"]
+__all__ = [
+    "VOLUME_SUFFIXES",
+    "grid_distance",
+    "read_volume",
+    "resample",
+    "surface_cells",
+    "without_specks",
+    "write_binvox",
+    "write_npz",
+]
 
 VOLUME_SUFFIXES = (".npz", ".binvox")
+
+_MAX_CELLS = 1 << 29  # of all shapes of one npz file
+_MAX_BYTES = 1 << 30
 
 
 def resample(volume: NDArray[Any], resolution: int = 64) -> Shapes:
@@ -45,7 +58,7 @@ def resample(volume: NDArray[Any], resolution: int = 64) -> Shapes:
     >>> round(float(resample(small, 64).occupancy.sum()) / 60**3, 2)
     1.0
     """
-    from scipy.ndimage import distance_transform_edt, map_coordinates
+    from scipy.ndimage import map_coordinates
 
     inside = np.asarray(volume) > 0
     if inside.ndim != 3:
@@ -56,12 +69,100 @@ def resample(volume: NDArray[Any], resolution: int = 64) -> Shapes:
     low = np.array([span[0] for span in spans], np.float64)
     high = np.array([span[-1] + 1 for span in spans], np.float64)
     scale, centre = frame(low, high)
-    padded = np.pad(inside, 2)
-    distance = np.where(padded, distance_transform_edt(padded) - 0.5, 0.5 - distance_transform_edt(~padded))
+    depth = _depth(np.pad(inside, 2))
     where = cell_centres(resolution) * scale + centre - 0.5 + 2
-    field = map_coordinates(distance, where.reshape(-1, 3).T, order=1, mode="nearest")
+    field = map_coordinates(depth, where.reshape(-1, 3).T, order=1, mode="nearest")
     grid = field.reshape((resolution,) * 3) > 0
     return Shapes(grid, np.array([scale]), centre[None])
+
+
+def surface_cells(grid: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the inside cells that share a face with a cell outside; what lies beyond the grid is outside.
+
+    Parameters
+    ----------
+    grid : array, (R, R, R)
+        Inside from 0.5 on.
+
+    Returns
+    -------
+    array, (R, R, R), bool
+
+    Raises
+    ------
+    InputError
+        If the grid has not three axes.
+
+    Examples
+    --------
+    >>> int(surface_cells(np.ones((4, 4, 4))).sum())
+    56
+    """
+    inside = _inside(grid)
+    padded = np.pad(inside, 1)
+    deep = inside.copy()
+    for axis in range(3):
+        for start in (0, 2):
+            beside = tuple(slice(start, start + n) if a == axis else slice(1, -1) for a, n in enumerate(inside.shape))
+            deep &= padded[beside]
+    surface: NDArray[np.bool_] = inside & ~deep
+    return surface
+
+
+def grid_distance(grid: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the signed distance of every cell's centre to the surface of a grid.
+
+    The surface lies half way between the centres of a cell inside and a cell outside; beyond the grid is outside. For
+    a mesh, `voxgan.voxelisation.signed_distance` is the more exact.
+
+    Parameters
+    ----------
+    grid : array, (R, R, R)
+        Inside from 0.5 on.
+
+    Returns
+    -------
+    array, (R, R, R), float32
+        In edges of the unit cube, negative inside.
+
+    Raises
+    ------
+    InputError
+        If the grid is no cube.
+    SurfaceError
+        If the grid is empty.
+
+    Examples
+    --------
+    >>> grid = np.zeros((8, 8, 8))
+    >>> grid[:, :, :4] = 1
+    >>> (grid_distance(grid)[4, 4, 2:6] * 8).tolist()
+    [-1.5, -0.5, 0.5, 1.5]
+    """
+    inside = _inside(grid)
+    if len(set(inside.shape)) != 1:
+        raise InputError(f"a grid of shape {inside.shape}; expected a cube (R, R, R)")
+    if not inside.any():
+        raise SurfaceError("the grid is empty: no cell is inside, so there is no surface to be away from")
+    depth = _depth(np.pad(inside, 1))[1:-1, 1:-1, 1:-1]
+    return (depth / -len(inside)).astype(np.float32)
+
+
+def _inside(grid: NDArray[Any]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = np.asarray(grid) >= 0.5
+    if inside.ndim != 3:
+        raise InputError(f"a grid of shape {inside.shape}; expected three axes")
+    return inside
+
+
+def _depth(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return how far each cell's centre lies below the surface, in cells; above, it is negative."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth: NDArray[np.float64] = distance_transform_edt(inside)
+    depth -= distance_transform_edt(~inside)
+    depth += np.where(inside, -0.5, 0.5)
+    return depth
 
 
 def without_specks(occupancy: NDArray[Any], level: float = 0.5, share: float = 0.01) -> NDArray[np.float32]:
@@ -148,6 +249,8 @@ def read_volume(path: str | Path) -> Shapes:
     """
     path = Path(path)
     try:
+        if path.is_file() and path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path}: over {_MAX_BYTES >> 20} MB; expected one volume, save shapes one by one")
         content = path.read_bytes()
     except OSError as error:
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
@@ -165,15 +268,28 @@ def _parse_npz(content: bytes) -> Shapes:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         if "occupancy" not in archive:
             raise InputError(f"holds no array 'occupancy'; it has {sorted(archive)}")
-        try:
-            arrays = [archive.get(name) for name in ("occupancy", "scale", "centre")]
-        except ValueError as error:
-            if "pickle" in str(error):
-                raise InputError("holds Python objects, not numbers; save plain arrays") from error
-            raise
-    grid, scale, centre = arrays
-    assert grid is not None
-    return Shapes(grid, scale, centre)
+        names = [name for name in ("occupancy", "scale", "centre") if name in archive]
+        for name in names:
+            _check_declared(archive, name)
+        arrays = {name: archive[name] for name in names}
+    with np.errstate(over="ignore"):  # what is beyond single precision becomes infinite, and is refused
+        return Shapes(arrays["occupancy"], arrays.get("scale"), arrays.get("centre"))
+
+
+def _check_declared(archive: Any, name: str) -> None:
+    """Refuse, before it is unpacked, an array that is no numbers or larger than what is there."""
+    entry = archive.zip.getinfo(name if name in archive.zip.namelist() else f"{name}.npy")
+    with archive.zip.open(entry) as file:
+        first = np.lib.format.read_magic(file) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise InputError("holds Python objects, not numbers; save plain arrays")
+    if dtype.kind not in "biuf":
+        raise InputError(f"its {name!r} is {dtype}; expected numbers")
+    cells = math.prod(shape)
+    if min(shape, default=1) < 0 or cells > _MAX_CELLS or cells * dtype.itemsize > entry.file_size:
+        raise InputError(f"its {name!r} declares {shape} numbers, more than it holds or than {_MAX_CELLS} are read")
 
 
 def _parse_binvox(content: bytes) -> Shapes:

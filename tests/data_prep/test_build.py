@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,7 +17,8 @@ import trimesh
 from scipy.io import savemat
 
 from data_prep.build import Report, prepare
-from data_prep.camera import Camera
+from data_prep.furniture import CLASSES
+from voxgan.camera import Camera
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, StorageError, UsageError
 from voxgan.voxelisation import voxelise
@@ -62,7 +65,10 @@ def test_what_stands_in_the_data_set(folder, tmp_path):
             mesh.apply_translation((int(name[-1]), 0, -int(name[-1])))
             expected = voxelise(mesh, 16)
             np.testing.assert_array_equal(data.occupancy([i])[0], expected.occupancy[0])
-            np.testing.assert_allclose(transforms[i], [expected.scale[0], *expected.centre[0]], atol=1e-5)
+            way_back = np.column_stack([np.eye(3) * expected.scale[0], expected.centre[0]])
+            np.testing.assert_allclose(transforms[i], way_back, atol=1e-5)
+            source = data.sources()[i]
+            assert data.source_sha256()[i] == hashlib.sha256(Path(source).read_bytes()).hexdigest()
             assert data.classes[data.labels[i]] == maker
     assert [p.name for p in report.path.parent.iterdir()] == ["a.h5"]
 
@@ -90,7 +96,7 @@ def test_several_sources_in_one(folder, tmp_path):
     savemat(savemat_path / "chair_1_1.mat", {"instance": volume})
     report = prepare([folder, tmp_path / "mn", "furniture"], tmp_path / "a.h5", 16, count=2, limit=1, workers=1)
     with Dataset(report.path, "all") as data:
-        assert data.classes == sorted({"ball", "box", "bed", "bookshelf", "chair", "desk", "sofa", "table"})
+        assert data.classes == sorted({"ball", "box", *CLASSES})
         summary = data.summary()
         assert summary["chair"] == {"train": 1, "test": 1}  # the volume, and one of the furniture
         assert summary["ball"] == {"train": 1, "test": 1}
@@ -134,8 +140,8 @@ def test_when_nothing_is_left(tmp_path):
 def test_unknown_class(folder, tmp_path):
     with pytest.raises(DatasetError, match="did you mean 'ball'"):
         prepare(folder, tmp_path / "a.h5", 16, classes=["bal"])
-    with pytest.raises(UsageError, match="no furniture class 'lamp'"):
-        prepare("furniture", tmp_path / "a.h5", 16, classes=["lamp"])
+    with pytest.raises(UsageError, match="no furniture class 'lam'"):
+        prepare("furniture", tmp_path / "a.h5", 16, classes=["lam"])
     assert not (tmp_path / "a.h5").exists()
 
 
@@ -143,7 +149,8 @@ def test_unknown_class(folder, tmp_path):
     "option",
     [
         {"resolution": 15},
-        {"resolution": 48},
+        {"resolution": 258},
+        {"resolution": 14},
         {"views": -1},
         {"count": 0},
         {"limit": 0},
@@ -154,11 +161,19 @@ def test_unknown_class(folder, tmp_path):
         {"test_share": 1.0},
         {"test_share": -0.1},
         {"test_share": float("nan")},
-        {"up": "x"},
+        {"up": "w"},
+        {"up": "x", "front": "-x"},
+        {"mode": "solids"},
+        {"time_limit": 0.0},
+        {"memory": 0.5},
+        {"views": 1, "rig": "phot"},
+        {"views": 71, "rig": "24x3"},
+        {"views": 1, "renderer": "ray"},
+        {"views": 1, "backgrounds": "room"},
     ],
 )
 def test_impossible_options(folder, tmp_path, option):
-    with pytest.raises(UsageError, match=next(iter(option))) as caught:
+    with pytest.raises(UsageError, match=list(option)[-1].rstrip("s")) as caught:
         prepare(folder, tmp_path / "a.h5", **({"resolution": 16} | option))
     assert sum(name in str(caught.value) for name in ("views", "count", "limit", "rotations", "seed", "workers")) <= 1
     assert not (tmp_path / "a.h5").exists()
@@ -183,9 +198,10 @@ def test_an_interrupt_leaves_the_old_data_set(folder, tmp_path):
     out = tmp_path / "out" / "a.h5"
     prepare(folder, out, 16, workers=1)
     before = out.read_bytes()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"3 of 8 shapes are kept in .*the same command goes on"):
         prepare(folder, out, 16, workers=1, report=stop, overwrite=True)
-    assert out.read_bytes() == before and [p.name for p in out.parent.iterdir()] == ["a.h5"]
+    assert out.read_bytes() == before
+    assert sorted(p.name for p in out.parent.iterdir()) == ["a.h5", "a.h5.parts"]
 
 
 @pytest.fixture
@@ -209,7 +225,8 @@ def test_ctrl_c_stops_after_the_shape_in_hand(folder, tmp_path, workers):
 
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, tmp_path / "out" / "a.h5", 16, workers=workers, report=stop)
-    assert done == [1, 2, "noted"] and not list((tmp_path / "out").iterdir())
+    assert done == [1, 2, "noted"]
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.h5.parts"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -236,6 +253,152 @@ def test_y_up(tmp_path):
     np.testing.assert_array_equal(*grids)
     layers = grids[0].sum(axis=(0, 1))
     assert layers[2] > 5 * layers[12] > 0  # broad below, pointed above
+
+
+# -------------------------------------------------------------------------------------------- going on
+def test_stopped_anywhere_it_goes_on_and_nothing_differs(folder, tmp_path, monkeypatch):
+    (folder / "box" / "train" / "bad.obj").write_text("nonsense")
+    prepare(folder, tmp_path / "whole.h5", 16, workers=1)
+    whole = contents(tmp_path / "whole.h5")
+    monkeypatch.setattr("data_prep.parts.MAX_SHAPES", 2)
+    out = tmp_path / "a.h5"
+    seen: list[int] = []
+
+    def stop(done: int, total: int) -> None:
+        assert total == 9
+        seen.append(done)
+        if len(seen) % 2 == 0:
+            raise KeyboardInterrupt
+
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder, out, 16, workers=1, report=stop)
+    assert seen == list(range(1, 9))  # none twice, none left out
+    report = prepare(folder, out, 16, workers=1, report=stop)
+    assert seen == list(range(1, 10))
+    assert report.num_shapes == 8 and len(report.set_aside) == 1
+    assert contents(out) == whole
+    assert not out.with_name("a.h5.parts").exists()
+
+
+def test_other_options_do_not_go_on_with_what_was_begun(folder, tmp_path):
+    def stop(done: int, _: int) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "a.h5"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, out, 16, workers=1, report=stop)
+    with pytest.raises(UsageError, match=r"resolution=16 was begun there, this one has resolution=32; .*--overwrite"):
+        prepare(folder, out, 32, workers=1)
+    with pytest.raises(UsageError, match="of 8 shapes was begun there, these are 4"):
+        prepare(folder, out, 16, workers=1, classes=["ball"])
+    (folder / "ball" / "train" / "ball0.ply").rename(folder / "ball" / "train" / "ball9.ply")
+    with pytest.raises(UsageError, match="of other shapes"):
+        prepare(folder, out, 16, workers=1)
+    assert prepare(folder, out, 16, workers=1, overwrite=True).num_shapes == 8
+    prepare(folder, tmp_path / "b.h5", 16, workers=1)
+    assert contents(out) == contents(tmp_path / "b.h5")
+
+
+def test_a_damaged_part_and_those_behind_it_are_made_again(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("data_prep.parts.MAX_SHAPES", 2)
+
+    def stop(done: int, _: int) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "a.h5"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, out, 16, workers=1, report=stop)
+    parts = sorted(out.with_name("a.h5.parts").glob("part-*.h5"))
+    assert len(parts) == 4
+    parts[1].write_bytes(parts[1].read_bytes()[:1000])
+    seen: list[int] = []
+    prepare(folder, out, 16, workers=1, report=lambda done, _: seen.append(done))
+    assert seen == list(range(3, 9))
+    prepare(folder, tmp_path / "b.h5", 16, workers=1)
+    assert contents(out) == contents(tmp_path / "b.h5")
+
+
+SCRIPT = """
+import sys
+from data_prep import parts
+from data_prep.build import prepare
+parts.MAX_SHAPES = 1
+prepare("furniture", sys.argv[1], 16, count=6, workers=2)
+"""
+
+
+def test_killed_at_random_times_nothing_is_lost_or_double(tmp_path):
+    """kill −9 of the whole preparation, again and again, until it comes through."""
+    rng = np.random.default_rng(0)
+    out = tmp_path / "a.h5"
+    kills = 0
+    while not out.exists():
+        child = subprocess.Popen([sys.executable, "-c", SCRIPT, str(out)], stderr=subprocess.DEVNULL)
+        try:
+            assert child.wait(timeout=float(rng.uniform(0.5, 1.6)) if kills < 8 else 120) == 0
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            kills += 1
+            assert not out.exists() or contents(out)
+    assert kills > 0
+    prepare("furniture", tmp_path / "b.h5", 16, count=6, workers=2)
+    assert contents(out) == contents(tmp_path / "b.h5")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "b.h5"]
+
+
+def test_two_preparations_of_one_output(folder, tmp_path):
+    """The second is told that the first is at work; a reader of the old file is not disturbed."""
+    out = tmp_path / "a.h5"
+    prepare(folder, out, 16, workers=1, limit=1)
+    told = []
+
+    def second(done: int, _: int) -> None:
+        if done == 1:
+            with pytest.raises(StorageError, match=r"a\.h5\.parts: another process is at work in it"):
+                prepare(folder, out, 16, workers=1, overwrite=True)
+            with Dataset(out, "all") as data:
+                told.append(len(data))
+
+    prepare(folder, out, 16, workers=1, overwrite=True, report=second)
+    assert told == [4]
+    with Dataset(out, "all") as data:
+        assert len(data) == 8
+
+
+def test_the_report_as_a_table(folder, tmp_path):
+    (folder / "box" / "train" / 'é, "x".obj').write_text("nonsense")
+    report = prepare(folder, tmp_path / "a.h5", 16, workers=1)
+    report.write_csv(tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["source"], row["reason"]) for row in rows] == list(report.set_aside)
+    with Dataset(tmp_path / "a.h5", "all") as data:
+        assert data.set_aside() == list(report.set_aside)
+
+
+def test_a_long_report_is_cut_short():
+    text = str(Report(Path("a.h5"), 3, tuple((f"{i}.obj", f"{i}.obj: empty") for i in range(50))))
+    assert len(text.splitlines()) == 22 and "and 30 more:  voxgan info a.h5 --set-aside" in text
+
+
+@pytest.mark.parametrize("mode", ["surface", "sdf"])
+def test_modes(folder, tmp_path, mode):
+    prepare(folder, tmp_path / "solid.h5", 16, workers=1)
+    prepare(folder, tmp_path / "a.h5", 16, workers=1, mode=mode)
+    with Dataset(tmp_path / "solid.h5", "all") as solid, Dataset(tmp_path / "a.h5", "all") as data:
+        assert data.mode == mode
+        inside, found = solid.occupancy(range(8)), data.occupancy(range(8))
+        if mode == "surface":
+            assert inside[:, 8, 8, 8].all() and not found[:4, 7:9, 7:9, 7:9].any()  # hollow balls
+            assert (found.sum(axis=(1, 2, 3)) > 100).all()
+        else:
+            np.testing.assert_array_equal(inside, found)
+            distance = data.distance(range(8))
+            assert ((distance <= 0) >= (inside > 0)).all() and ((distance >= 0) >= (inside == 0)).all()
+            assert distance.min() < -2 / 16
 
 
 # ------------------------------------------------------------------------------------------ views, workers
@@ -265,8 +428,7 @@ def test_views_agree_with_their_cameras(tmp_path):
                 [points + np.array([x, y, z]) for x in (0, 1 / 32) for y in (0, 1 / 32) for z in (0, 1 / 32)]
             )
             for view in range(3):
-                azimuth, elevation, distance, field, roll, *shift = cameras[i, view].tolist()
-                seen = Camera(azimuth, elevation, distance, field, roll, tuple(shift)).project(corners)
+                seen = Camera.from_numbers(cameras[i, view]).project(corners)
                 rows, columns = np.nonzero(data.views([i], [view])[0, ..., 3] > 127)
                 found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
                 cell = 256 / 32

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from voxgan import graphics as opengl
 from voxgan.errors import MissingExtraError, UsageError
 
 pytest.importorskip("pyvista", reason="the extra `viewer` is not installed")
@@ -16,7 +17,7 @@ voxels = pytest.importorskip("voxgan.voxels")
 
 @pytest.fixture
 def graphics() -> None:
-    reason = scene._probe()
+    reason = opengl._probe()
     if reason is not None:
         pytest.skip(f"OpenGL does not work here: {reason}")
 
@@ -96,30 +97,20 @@ def test_show_opens_one_window_and_closes_it(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_failed_probe_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene, "_probe", lambda: "a trial picture ended with signal 11")
+    monkeypatch.setattr(opengl, "_probe", lambda: "a trial picture ended with signal 11")
     for call in (scene.show, scene.screenshot):
         with pytest.raises(UsageError, match=r"signal 11.*apt-get install libegl1 libgl1-mesa-dri"):
             call(voxels.Shapes(box_and_rod()))
 
 
-@pytest.mark.parametrize(
-    ("status", "errors", "words"),
-    [(-11, "", "signal 11"), (1, "Traceback\nValueError: no GL\n", "ValueError: no GL"), (3, "", "status 3")],
-)
-def test_the_probe_says_how_it_ended(monkeypatch: pytest.MonkeyPatch, status: int, errors: str, words: str) -> None:
-    ended = subprocess.CompletedProcess([], status, "", errors)
-    monkeypatch.setattr(scene.subprocess, "run", lambda *_, **__: ended)
-    assert words in scene._probe.__wrapped__()
-
-
 def test_without_pyvista(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(opengl.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"voxgan-3d\[viewer\]"):
         scene.screenshot(voxels.Shapes(box_and_rod()))
 
 
 def test_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene, "_probe", lambda: None)
+    monkeypatch.setattr(opengl, "_probe", lambda: None)
     monkeypatch.setattr(scene, "_has_screen", lambda: False)
     with pytest.raises(UsageError, match="no screen"):
         scene.show(voxels.Shapes(box_and_rod()))

@@ -1,0 +1,65 @@
+"""Batches read ahead by other processes, in order: still packed, 32 kB a shape at 64³ instead of a megabyte."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from voxgan.batches import Plan, order, read_batch, step_seed
+from voxgan.dataset import Dataset
+from voxgan.models.model import Batch
+
+__all__ = ["load_batches"]
+
+_AHEAD = 4  # batches for each process
+
+
+class _Steps(TorchDataset[Batch]):
+    """The batch of each step, as a function of (seed, step); each process opens the file for itself."""
+
+    def __init__(self, data: Dataset, batch: int, seed: int, plan: Plan) -> None:
+        self.data, self.batch, self.seed, self.plan = data, batch, seed, plan
+        self._own: Dataset | None = None
+
+    def __getitem__(self, step: int) -> Batch:
+        if self._own is None:
+            elsewhere = torch.utils.data.get_worker_info() is not None
+            self._own = self.data.reopened() if elsewhere else self.data
+        indices = order(len(self._own), self.batch, self.seed, step)
+        return read_batch(self._own, indices, self.plan, step_seed(self.seed, step))
+
+
+def load_batches(
+    data: Dataset, batch: int, seed: int, plan: Plan, start: int, stop: int, workers: int = 0
+) -> Generator[Batch, None, None]:
+    """Yield the raw batches of steps `start` to `stop`, which `voxgan.batches.finish_batch` finishes.
+
+    Parameters
+    ----------
+    data : Dataset
+        What is read.
+    batch, seed
+        Shapes a step; of the order and of the choice of views.
+    plan : Plan
+        What a batch is made of.
+    workers : int
+        Processes that read ahead; 0 reads in this one. The batches are the same for any number.
+    """
+    steps = _Steps(data, batch, seed, plan)
+    if workers == 0 or start >= stop:
+        yield from (steps[step] for step in range(start, stop))
+        return
+    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _leave_ctrl_c}
+    if torch.cuda.is_available():
+        options["pin_memory"] = True
+    yield from DataLoader(steps, batch_size=None, sampler=range(start, stop), **options)
+
+
+def _leave_ctrl_c(_number: int) -> None:
+    """Let the first process decide on Ctrl-C: a reader that ended by it would end the step in hand, too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
