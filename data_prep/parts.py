@@ -2,7 +2,8 @@
 
 ============================  ===================================================================================
 ``plan.json``                 the options, the number of shapes, and a fingerprint of their list
-``part-000000512-….h5``       a whole data set of its own: the shapes from number 512 on, and what was set aside there
+``part-000000512-….h5``       a whole data set of its own: the shapes from number 512 on, and what was set aside there;
+                              beside it, ending in ``.sha256``, its checksum
 ``.lock``                     held while a process is at work
 ============================  ===================================================================================
 
@@ -16,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from data_prep.worker import IMAGE_SIZE, Built, Recipe
 from voxgan.dataset import Dataset
 from voxgan.dataset_writer import Writer
 from voxgan.errors import DatasetError, StorageError, UsageError
-from voxgan.files import exclusive, sweep_temporaries, write_json
+from voxgan.files import exclusive, sha256, sweep_temporaries, write_bytes, write_json
 
 __all__ = ["Parts", "parts_folder"]
 
@@ -81,7 +81,7 @@ class Parts:
                 if former is not None and not restart:
                     raise UsageError(f"{folder}: {_difference(former, plan)}; go on with the same, or pass --overwrite")
                 for path in folder.glob("part-*.h5"):  # without a plan nobody knows what these were made with
-                    path.unlink()
+                    _drop(path)
             write_json(folder / "plan.json", plan)
             classes = sorted({item.class_name for item in items})
             yield cls(folder, classes, recipe, _whole(folder, items, recipe))
@@ -109,6 +109,7 @@ class Parts:
                     writer.set_aside(built.source, built.reason)
                 else:
                     writer.append(built.row)
+        write_bytes(_seal(path), sha256(path).encode())
         self._waiting.clear()
         self._bytes = 0
         self.done = stop
@@ -123,8 +124,13 @@ class Parts:
         return sorted(path for path in self.folder.glob("part-*.h5") if _NAME.match(path.name))
 
     def remove(self) -> None:
-        """Remove the folder: the data set is whole."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove what is ours, and the folder if nothing else is in it: the data set is whole."""
+        sweep_temporaries(self.folder)
+        ours = [*self.folder.glob("part-*.h5"), *self.folder.glob("part-*.sha256")]
+        with contextlib.suppress(OSError):
+            for path in (*ours, self.folder / "plan.json", self.folder / ".lock"):
+                path.unlink(missing_ok=True)
+            self.folder.rmdir()
 
 
 def _whole(folder: Path, items: Sequence[Item], recipe: Recipe) -> int:
@@ -135,8 +141,25 @@ def _whole(folder: Path, items: Sequence[Item], recipe: Recipe) -> int:
         if match and int(match[1]) == done < int(match[2]) and _holds(path, items[done : int(match[2])], recipe):
             done = int(match[2])
         else:
-            path.unlink()
+            _drop(path)
     return done
+
+
+def _seal(path: Path) -> Path:
+    """Return where the SHA-256 of a part stands: a part that still has it need not be read row by row."""
+    return path.with_suffix(".sha256")
+
+
+def _drop(path: Path) -> None:
+    path.unlink()
+    _seal(path).unlink(missing_ok=True)
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        return _seal(path).read_text() == sha256(path)
+    except (OSError, ValueError):
+        return False
 
 
 def _holds(path: Path, items: Sequence[Item], recipe: Recipe) -> bool:
@@ -157,6 +180,8 @@ def _holds(path: Path, items: Sequence[Item], recipe: Recipe) -> bool:
                     return False
             if rows or aside:
                 return False
+            if _is_sealed(path):
+                return True
             data.transforms(), data.cameras(), data.source_sha256()
             for i in range(len(data)):
                 data.packed([i])

@@ -46,7 +46,8 @@ class Surface:
     """
 
     def __init__(self, mesh: trimesh.Trimesh, smooth: bool | None = None) -> None:
-        self.vertices = np.array(mesh.vertices, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            self.vertices = np.array(mesh.vertices, dtype=np.float32)
         self.faces = np.array(mesh.faces, dtype=np.int32)
         if len(self.faces) == 0 or not np.isfinite(self.vertices).all():
             raise MeshError(f"a mesh of {len(self.faces)} faces cannot be rendered: expected faces, finite vertices")

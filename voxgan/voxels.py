@@ -138,8 +138,8 @@ class Shapes:
 
         mesh = surface(self._single("to_mesh"), level=level, smooth=smooth, max_faces=max_faces)
         if self.scale is not None and self.centre is not None:
-            mesh.apply_scale(self.scale[0])
-            mesh.apply_translation(self.centre[0])
+            # Not by apply_translation, which passes over what is shorter than 1e-8.
+            mesh.vertices = np.asarray(mesh.vertices) * self.scale[0] + self.centre[0]
         return mesh
 
     def export(
