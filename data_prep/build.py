@@ -12,22 +12,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.parts import Parts
+from data_prep.parts import Parts, check_free
 from data_prep.pool import Limits, build_all
 from data_prep.sources import Item, find_items
 from data_prep.worker import IMAGE_SIZE, Built, Recipe
 from voxgan.dataset import MODES
-from voxgan.errors import DatasetError, UsageError, nearest
+from voxgan.errors import DatasetError, StorageError, UsageError, nearest
 from voxgan.files import check_output, write_bytes
 
 __all__ = ["Report", "prepare"]
 
 NUM_BACKGROUNDS = 256
 MAX_RESOLUTION = 256
+MAX_VIEWS = 1024
 _SHOWN = 20
 
 
@@ -105,8 +107,8 @@ def prepare(
     resolution : int
         Cells along a side, even, 16 to 256. The networks are defined for 16, 32, 64 and 128.
     views : int
-        Views of each shape (256 × 256, RGBA), and 256 backgrounds to lay behind them; 0 for none. Sources that have
-        pictures of their own (ShapeNet's renderings, IKEA's photos) give those.
+        Views of each shape (256 × 256, RGBA), and 256 backgrounds to lay behind them; 0 for none, at most 1,024.
+        Sources that have pictures of their own (ShapeNet's renderings, IKEA's photos) give those.
     mode : {"solid", "surface", "sdf"}
         What a cell holds: whether it is inside; whether the surface runs through it; inside, and the signed distance.
     rig : str
@@ -145,14 +147,31 @@ def prepare(
     UsageError
         For an impossible option, or if `out` exists and `overwrite` is not set.
     """
-    _check_numbers(resolution, views, count, limit, rotations, seed, workers, time_limit, memory, test_share)
-    recipe = Recipe(resolution, mode, views, rig, renderer, seed)
-    _check_names(recipe)
+    _check_numbers(
+        test_share,
+        time_limit,
+        memory,
+        resolution=resolution,
+        views=views,
+        count=count,
+        limit=limit,
+        rotations=rotations,
+        seed=seed,
+        workers=workers,
+    )
+    many = _listed("source", source)
+    wanted = None if classes is None else [str(name) for name in _listed("classes", classes)]
+    recipe = Recipe(int(resolution), mode, int(views), rig, renderer, int(seed))
+    _check_names(recipe, backgrounds)
+    if cluster is not None:
+        from data_prep.cluster import check_address
+
+        check_address(cluster)
     out = check_output(out)
     if out.exists() and not overwrite:
         raise UsageError(f"{out} exists; choose another name, or pass --overwrite")
-    many = [source] if isinstance(source, str | Path) else list(source)
-    items = find_items(many, classes, count, limit, rotations, test_share, up, front, labels)
+    check_free(out)
+    items = find_items(many, wanted, count, limit, rotations, test_share, up, front, labels)
     if not items:
         raise DatasetError(f"{', '.join(map(str, many))}: no shapes to prepare")
     hands = workers or os.cpu_count() or 1
@@ -170,9 +189,11 @@ def prepare(
             result = _merge(out, parts, behind, check)
         except KeyboardInterrupt:
             parts.flush()
-            raise KeyboardInterrupt(
-                f"stopped; {parts.done} of {len(items)} shapes are kept in {parts.folder}, the same command goes on"
-            ) from None
+            raise KeyboardInterrupt(f"stopped; {parts.kept(len(items))}") from None
+        except StorageError as error:
+            if not parts.done:
+                raise
+            raise StorageError(f"{error}; {parts.kept(len(items))}") from error
         parts.remove()
     return result
 
@@ -208,32 +229,31 @@ def _merge(
         return Report(out, writer.count, tuple(writer.aside))
 
 
-def _check_numbers(
-    resolution: int,
-    views: int,
-    count: int,
-    limit: int | None,
-    rotations: int,
-    seed: int,
-    workers: int | None,
-    time_limit: float,
-    memory: float,
-    test_share: float,
-) -> None:
-    if not 16 <= resolution <= MAX_RESOLUTION or resolution % 2:
-        raise UsageError(f"resolution={resolution}: expected an even number from 16 to {MAX_RESOLUTION}")
-    for name, value, least in (
-        ("views", views, 0),
-        ("count", count, 1),
-        ("limit", limit, 1),
-        ("rotations", rotations, 1),
-        ("seed", seed, 0),
-        ("workers", workers, 1),
-    ):
-        if value is not None and value < least:
-            raise UsageError(f"{name}={value}: expected {least} or more")
-    if rotations > 12:
-        raise UsageError(f"rotations={rotations}: expected at most 12, as ModelNet has")
+def _check_numbers(test_share: float, time_limit: float, memory: float, **whole: int | None) -> None:
+    """Refuse what is no number, or out of its range, before anything is read."""
+    ranges = {
+        "resolution": (16, MAX_RESOLUTION),
+        "views": (0, MAX_VIEWS),
+        "rotations": (1, 12),
+        "count": (1, 10**6),
+        "limit": (1, None),
+        "seed": (0, None),
+        "workers": (1, 1024),
+    }
+    for name, value in whole.items():
+        least, most = ranges[name]
+        expected = f"expected a whole number, {least} " + ("or more" if most is None else f"to {most}")
+        if value is None and name in ("limit", "workers"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise UsageError(f"{name}={value!r}: {expected}")
+        if value < least or (most is not None and value > most):
+            raise UsageError(f"{name}={value}: {expected}")
+    if (whole["resolution"] or 0) % 2:
+        raise UsageError(f"resolution={whole['resolution']}: expected an even number, 16 to {MAX_RESOLUTION}")
+    for name, number in (("test_share", test_share), ("time_limit", time_limit), ("memory", memory)):
+        if isinstance(number, bool) or not isinstance(number, int | float | np.number):
+            raise UsageError(f"{name}={number!r}: expected a number")
     if not 0 <= test_share < 1:
         raise UsageError(f"test_share={test_share}: expected 0 or more and less than 1")
     if not 0 < time_limit < 1e6:
@@ -242,10 +262,35 @@ def _check_numbers(
         raise UsageError(f"memory={memory}: expected gigabytes, 1 or more")
 
 
-def _check_names(recipe: Recipe) -> None:
+def _listed(name: str, given: Any) -> list[Any]:
+    """Return what may be one or several."""
+    if isinstance(given, str | Path):
+        return [given]
+    try:
+        several = list(given)
+    except TypeError:
+        raise UsageError(f"{name}={given!r}: expected one or several names") from None
+    if not several or not all(isinstance(one, str | Path) for one in several):
+        raise UsageError(f"{name}={given!r}: expected one or several names")
+    return several
+
+
+def _check_names(recipe: Recipe, backgrounds: str | Path) -> None:
     """Refuse early what would otherwise be set aside shape by shape."""
+    from voxgan.camera import RIGS
+
     if recipe.mode not in MODES:
-        raise UsageError(f"mode {recipe.mode!r}; {nearest(recipe.mode, MODES)}")
+        raise UsageError(f"mode {recipe.mode!r}; {nearest(str(recipe.mode), MODES)}")
+    if recipe.rig not in RIGS:
+        raise UsageError(f"no rig of cameras {recipe.rig!r}; {nearest(str(recipe.rig), RIGS)}")
+    if not isinstance(backgrounds, str | Path):
+        raise UsageError(f"backgrounds={backgrounds!r}: expected a kind or a folder")
+    if backgrounds != "mixed":
+        from data_prep.backgrounds import BACKGROUNDS
+
+        if str(backgrounds) not in BACKGROUNDS and not Path(backgrounds).is_dir():
+            known = nearest(str(backgrounds), BACKGROUNDS)
+            raise UsageError(f"no backgrounds {str(backgrounds)!r}; {known}; or a folder of photos")
     if recipe.views:
         from data_prep.render import RENDERERS
         from voxgan.camera import cameras

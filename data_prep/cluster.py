@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
+import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,10 +21,11 @@ from data_prep.sources import Item
 from data_prep.worker import Built, Recipe
 from voxgan.errors import MissingExtraError, StorageError, UsageError
 
-__all__ = ["build_on_cluster"]
+__all__ = ["build_on_cluster", "check_address"]
 
 _AHEAD = 16  # shapes for each thread of the cluster that may be done before the oldest one is
-_PATIENCE = 20  # seconds for the scheduler to answer
+_ADDRESS = re.compile(r"^((?P<kind>[a-z]+)://)?(?P<host>[^/:]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})$")
+_PATIENCE = 10  # seconds for the scheduler to answer
 _mine = threading.local()  # a cluster's worker keeps one process for each of its threads
 
 
@@ -77,6 +80,28 @@ def build_on_cluster(
             future.release()
             submit()
             yield built
+
+
+def check_address(address: str) -> None:
+    """Refuse what is no address of a scheduler, and one where nobody listens, before dask waits for it.
+
+    Raises
+    ------
+    UsageError
+        If it is no address.
+    StorageError
+        If nobody listens there.
+    """
+    if address == "local":
+        return
+    match = _ADDRESS.match(address)
+    if match is None:
+        raise UsageError(f"cluster {address!r}: expected local, or an address such as tcp://host:8786")
+    if match["kind"] in (None, "tcp", "tls"):
+        try:
+            socket.create_connection((match["host"].strip("[]"), int(match["port"])), timeout=_PATIENCE).close()
+        except (OSError, OverflowError) as error:
+            raise StorageError(f"no dask scheduler answers at {address!r}; start one with  dask scheduler") from error
 
 
 @contextlib.contextmanager

@@ -32,6 +32,8 @@ class Look:
         The picture.
     num_shapes, num_classes : int
         How many shapes it shows, and of how many classes.
+    all_shapes : int
+        How many there are.
     more_classes : int
         How many classes there was no room for.
     not_loaded : tuple of (str, str)
@@ -41,12 +43,13 @@ class Look:
     path: Path
     num_shapes: int
     num_classes: int
+    all_shapes: int
     more_classes: int
     not_loaded: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
         more = f" (of {self.num_classes + self.more_classes})" if self.more_classes else ""
-        lines = [f"{self.path}: {self.num_shapes} shapes of {self.num_classes} classes{more}"]
+        lines = [f"{self.path}: shows {self.num_shapes} of {self.all_shapes} shapes, {self.num_classes} classes{more}"]
         if self.not_loaded:
             lines[0] += f", {len(self.not_loaded)} could not be loaded"
         for source, reason in self.not_loaded:
@@ -57,7 +60,7 @@ class Look:
 def look(
     items: Sequence[Item],
     path: str | Path,
-    per_class: int = 6,
+    per_class: int = 8,
     max_classes: int = 16,
     resolution: int = 32,
     size: int = 128,
@@ -117,7 +120,7 @@ def look(
         lines.append(Line(name, f"{len(groups[name]) - tests} train, {tests} test", grids))
     write_png(path, contact_sheet(lines, size))
     num_shapes = sum(len(line.grids) for line in lines)
-    return Look(path, num_shapes, len(lines), len(groups) - len(lines), tuple(not_loaded))
+    return Look(path, num_shapes, len(lines), len(items), len(groups) - len(lines), tuple(not_loaded))
 
 
 def _load(items: Sequence[Item], resolution: int) -> list[tuple[NDArray[np.float32] | None, str]]:

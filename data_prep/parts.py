@@ -30,7 +30,7 @@ from voxgan.dataset_writer import Writer
 from voxgan.errors import DatasetError, StorageError, UsageError
 from voxgan.files import exclusive, sha256, sweep_temporaries, write_bytes, write_json
 
-__all__ = ["Parts", "parts_folder"]
+__all__ = ["Parts", "check_free", "parts_folder"]
 
 MAX_SHAPES = 256
 MAX_BYTES = 1 << 28
@@ -79,12 +79,19 @@ class Parts:
             former = _read_plan(folder)
             if former != plan:
                 if former is not None and not restart:
-                    raise UsageError(f"{folder}: {_difference(former, plan)}; go on with the same, or pass --overwrite")
+                    raise UsageError(
+                        f"{folder}: {_difference(former, plan)}; go on with the same, or begin anew with --overwrite"
+                    )
                 for path in folder.glob("part-*.h5"):  # without a plan nobody knows what these were made with
                     _drop(path)
             write_json(folder / "plan.json", plan)
             classes = sorted({item.class_name for item in items})
-            yield cls(folder, classes, recipe, _whole(folder, items, recipe))
+            parts = cls(folder, classes, recipe, _whole(folder, items, recipe))
+            try:
+                yield parts
+            finally:
+                if not parts.paths():
+                    parts.remove()
 
     def add(self, built: Built) -> None:
         """Take the next shape of the list; write a part when enough have come together."""
@@ -119,6 +126,10 @@ class Parts:
         recipe = self.recipe
         return Writer.create(path, recipe.resolution, self.classes, recipe.views, IMAGE_SIZE, recipe.mode)
 
+    def kept(self, total: int) -> str:
+        """Say what is kept, and how to go on."""
+        return f"{self.done} of {total} shapes are kept in {self.folder}, the same command goes on"
+
     def paths(self) -> list[Path]:
         """Return the parts in order."""
         return sorted(path for path in self.folder.glob("part-*.h5") if _NAME.match(path.name))
@@ -131,6 +142,19 @@ class Parts:
             for path in (*ours, self.folder / "plan.json", self.folder / ".lock"):
                 path.unlink(missing_ok=True)
             self.folder.rmdir()
+
+
+def check_free(out: Path) -> None:
+    """Refuse early, before sources are read, what another process prepares.
+
+    Raises
+    ------
+    StorageError
+        If one does.
+    """
+    if parts_folder(out).is_dir():
+        with exclusive(parts_folder(out)):
+            pass
 
 
 def _whole(folder: Path, items: Sequence[Item], recipe: Recipe) -> int:
@@ -217,5 +241,8 @@ def _difference(former: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
         if before.get(key) != value:
             return f"a preparation with {key}={before.get(key)} was begun there, this one has {key}={value}"
     if former.get("shapes") != plan["shapes"]:
-        return f"a preparation of {former.get('shapes')} shapes was begun there, these are {plan['shapes']}"
-    return "a preparation of other shapes was begun there"
+        return (
+            f"a preparation of {former.get('shapes')} shapes was begun there, these are {plan['shapes']} "
+            "(have files come or gone?)"
+        )
+    return "a preparation of other shapes was begun there (have files come or gone?)"

@@ -211,7 +211,7 @@ def test_a_data_set_is_looked_into(voxgan: Any, tmp_path: Path) -> None:
     (folder / "0bad.off").write_text("nonsense")
     look, data, table = tmp_path / "look.png", tmp_path / "a.h5", tmp_path / "aside.csv"
     done = voxgan("prepare", tmp_path / "in", "--look", look)
-    assert done.status == 0 and look.is_file() and "4 shapes of 1 classes, 1 could not be loaded" in done.out
+    assert done.status == 0 and look.is_file() and "shows 4 of 4 shapes, 1 classes, 1 could not be loaded" in done.out
     done = voxgan("prepare", tmp_path / "in", data, "--resolution", "16", "--test-share", "0.4", "--report", table)
     assert done.status == 0 and "3 shapes, 1 set aside" in done.out and "0bad.off" in done.out
     assert table.read_text().splitlines()[0] == "source,reason" and "0bad.off" in table.read_text()
@@ -297,6 +297,12 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["prepare", "furniture", "OUT/data.h5", "--views", "7", "--rig", "24x3"], "expected 72"),
         (["prepare", "furniture", "OUT/data.h5", "--views", "1", "--backgrounds", "room"], "room"),
         (["prepare", "furniture", "--look", "OUT/sheet.jpg"], "ends in .png"),
+        (["prepare", "furniture", "OUT/data.h5", "--resolution", "64.5"], "no whole number See  voxgan prepare --help"),
+        (["prepare", "furniture", "OUT/data.h5", "--views", "100000000"], "0 to 1024"),
+        (["prepare", "furniture", "OUT/data.h5", "--cluster", "nix"], "tcp://host:8786"),
+        (["prepare", "furniture", "OUT/data.h5", "--rig", "foto"], "did you mean 'photo'"),
+        (["generate", "-n", "1.5", "-o", "OUT/"], "no whole number"),
+        (["info", "OUT/data.h5.parts"], "not finished"),
         (["info", "furniture", "--sheet", "OUT/sheet.png"], "for data sets"),
         (["train", "gan3d", "DATA"], "--out"),
         (["train", "gan5d", "DATA", "--out", "OUT/run"], "did you mean 'gan3d'"),

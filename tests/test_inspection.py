@@ -23,11 +23,12 @@ def box(*sides: int) -> np.ndarray:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Three test shapes stand in train, one of them under another class; one training shape stands there twice."""
+    """Three test shapes stand in train, one of them under another class; two training grids repeat one before."""
     rows = [
         ("cup", "train", box(8, 8, 8)),
         ("cup", "train", box(8, 8, 4)),
         ("cup", "train", box(8, 8, 8)),
+        ("cup", "train", box(2, 2, 2)),
         ("mug", "train", box(2, 2, 2)),
         ("cup", "test", box(8, 8, 8)),
         ("mug", "test", box(8, 8, 4)),
@@ -44,8 +45,8 @@ def path(tmp_path: Path) -> Path:
 def test_duplicates_across_the_splits(path: Path) -> None:
     with Dataset(path, "all") as data:
         found = inspect(data)
-    assert found.duplicates == ((0, 4), (1, 5), (3, 6))
-    assert found.relabelled == 1 and found.repeated == 1
+    assert found.duplicates == ((0, 5), (1, 6), (4, 7))
+    assert found.relabelled == 1 and found.repeated == 2
     np.testing.assert_allclose(found.occupied[:4] * R**3, [512, 256, 512, 8])
 
 

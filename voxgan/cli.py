@@ -51,9 +51,19 @@ app = App(
     help_epilogue="Every command explains itself:  voxgan COMMAND --help.  --debug shows the traceback of an error.",
 )
 
+
+def _whole(kind: Any, tokens: Sequence[Any]) -> int:
+    """Read a whole number; 64.5 is none, and is not rounded."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 Photos = Annotated[list[Path], Parameter(help="Pictures of one object each.", negative="")]
 ModelName = Annotated[str, Parameter(name=["--model", "-m"], help="A shipped model, or a run or model folder.")]
-Seed = Annotated[int, Parameter(help="The same seed gives the same shapes.")]
+Seed = Annotated[Whole, Parameter(help="The same seed gives the same shapes.")]
 Background = Annotated[
     Literal["auto", "keep", "remove"],
     Parameter(help="auto: use the picture's transparency, else remove a plain background."),
@@ -84,7 +94,7 @@ def reconstruct(
 def generate(
     *,
     writing: Writing,
-    count: Annotated[int, Parameter(name=["--count", "-n"], help="How many shapes.")] = 1,
+    count: Annotated[Whole, Parameter(name=["--count", "-n"], help="How many shapes.")] = 1,
     seed: Seed = 0,
     model: ModelName = "chairs-gan3d",
 ) -> None:
@@ -102,7 +112,7 @@ def generate(
 def interpolate(
     *,
     writing: Writing,
-    steps: Annotated[int, Parameter(help="Shapes on the way, both ends counted.")] = 16,
+    steps: Annotated[Whole, Parameter(help="Shapes on the way, both ends counted.")] = 16,
     seed: Seed = 0,
     photo: Annotated[
         list[Path],
@@ -186,38 +196,51 @@ def prepare(
     ],
     /,
     *,
-    resolution: Annotated[int, Parameter(help="Cells along a side, 16 to 256; models take 16, 32, 64 or 128.")] = 64,
+    resolution: Annotated[Whole, Parameter(help="Cells along a side, 16 to 256; models take 16, 32, 64 or 128.")] = 64,
     mode: Annotated[
-        Literal["solid", "surface", "sdf"], Parameter(help="Inside; the surface's cells; inside and signed distance.")
+        Literal["solid", "surface", "sdf"],
+        Parameter(help="solid: what is inside. surface: the cells it runs through. sdf: solid and signed distance."),
     ] = "solid",
-    views: Annotated[int, Parameter(help="Views of each shape, for photo models.")] = 0,
-    rig: Annotated[str, Parameter(help="Cameras: photo, 24x3 (3D-VAE-GAN's 72 views), turntable.")] = "photo",
+    views: Annotated[Whole, Parameter(help="Views of each shape, for photo models.")] = 0,
+    rig: Annotated[
+        str, Parameter(help="Cameras: photo, turntable, or 24x3, which takes --views 72 (3D-VAE-GAN).")
+    ] = "photo",
     renderer: Annotated[Literal["rays", "pyvista"], Parameter(help="rays needs no OpenGL.")] = "rays",
     backgrounds: Annotated[
         str, Parameter(help="Behind the views: mixed, plain, gradient, rooms, or a folder of pictures.")
     ] = "mixed",
     classes: Annotated[str | None, Parameter(help="Only these, comma-separated.")] = None,
     labels: Annotated[Path | None, Parameter(help="CSV file with the columns file, class, split (optional).")] = None,
-    count: Annotated[int, Parameter(help="Furniture: shapes of each class.")] = 100,
-    limit: Annotated[int | None, Parameter(help="At most so many of each class and split.")] = None,
-    rotations: Annotated[int, Parameter(help="ModelNet volumes: how many of the 12 azimuths.")] = 1,
+    count: Annotated[Whole, Parameter(help="Furniture: shapes of each class.")] = 100,
+    limit: Annotated[Whole | None, Parameter(help="At most so many models of each class and split.")] = None,
+    rotations: Annotated[Whole, Parameter(help="ModelNet volumes: how many of the 12 azimuths.")] = 1,
     test_share: Annotated[float, Parameter(help="Test part, where the source names none.")] = 0.1,
     up: Annotated[
         str | None,
-        Parameter(help="Axis that points up in the files: z (default), y, x, -x …", allow_leading_hyphen=True),
+        Parameter(
+            help="Axis of the files that points up: x, -x, y, -y, z, -z; default as known of the source, else z.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
     front: Annotated[
-        str | None, Parameter(help="Axis that shapes face: -y (default), x, z …", allow_leading_hyphen=True)
+        str | None,
+        Parameter(
+            help="Axis of the files that shapes face: the same; default as known of the source, else -y.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
-    seed: Annotated[int, Parameter(help="Of cameras, materials, lights.")] = 0,
+    seed: Annotated[Whole, Parameter(help="Of cameras, materials, lights.")] = 0,
     look: Annotated[
-        Path | None, Parameter(help="First draw a contact sheet, a PNG; without DATA.h5 that is all.")
+        Path | None,
+        Parameter(help="First draw a contact sheet, a PNG (replaced if there); without DATA.h5 that is all."),
     ] = None,
-    workers: Annotated[int | None, Parameter(help="Processes; default: one for each core.")] = None,
+    workers: Annotated[Whole | None, Parameter(help="Processes; default: one for each core.")] = None,
     cluster: Annotated[str | None, Parameter(help="Address of a dask scheduler, or local.")] = None,
     time_limit: Annotated[float, Parameter(help="Seconds after which a shape is set aside.")] = 120.0,
-    memory: Annotated[float, Parameter(help="Gigabytes that one shape may take.")] = 4.0,
-    report: Annotated[Path | None, Parameter(help="Also write what was set aside, a CSV file.")] = None,
+    memory: Annotated[float, Parameter(help="Gigabytes that one shape may take, 1 or more.")] = 4.0,
+    report: Annotated[
+        Path | None, Parameter(help="Also write what was set aside, a CSV file; replaces what is there.")
+    ] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a data set that is there.", negative="")] = False,
 ) -> None:
     """Make a data set:  voxgan prepare my_meshes/ mine.h5 --views 24.
@@ -339,6 +362,8 @@ def info(
     """Say what a model or a data set is:  voxgan info furniture, voxgan info mine.h5 --sheet mine.png."""
     from voxgan.descriptions import describe_data, describe_model
 
+    if name.rstrip("/").endswith((".h5.parts", ".hdf5.parts")):
+        raise UsageError(f"{name}: a preparation that is not finished; give its command again, and it goes on")
     if Path(name).suffix.lower() in (".h5", ".hdf5"):
         if sheet is not None:
             check_picture(sheet)
@@ -485,7 +510,8 @@ def _run(tokens: list[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         text = " ".join(str(error).split())
-        print(f"voxgan: {text} See  voxgan --help", file=sys.stderr)
+        command = f" {tokens[0]}" if tokens and tokens[0] in app else ""
+        print(f"voxgan: {text} See  voxgan{command} --help", file=sys.stderr)
         return 2
     except Exception as error:
         if debug:

@@ -264,7 +264,7 @@ class Dataset:
         return len(self.rows)
 
     def packed(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.uint8]:
-        """Return packed shapes (B, R³/8), 17,000 a second at 64³ on one core."""
+        """Return packed shapes (B, R³/8); ``benchmarks/dataset_read.py`` says how many a second."""
         if self._packed is not None:
             kept: NDArray[np.uint8] = self._packed[np.asarray(indices)]
             return kept
@@ -374,6 +374,8 @@ def chunk_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _open(path: Path) -> h5py.File:
+    if not path.exists() and path.with_name(path.name + ".parts").is_dir():
+        raise DatasetError(f"{path}: its preparation is not finished; give its command again, and it goes on")
     if not path.exists():
         raise StorageError(f"no data set at {path}; make one with  voxgan prepare FOLDER {path.name}")
     if path.is_dir():

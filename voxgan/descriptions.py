@@ -33,14 +33,15 @@ def describe_data(path: str, sheet: Path | None = None, set_aside: bool = False)
         size = Path(path).stat().st_size
         views = f"{data.num_views} view{'s' * (data.num_views > 1)} each" if data.num_views else "no views"
         backgrounds = f", {data.num_backgrounds} backgrounds" if data.num_backgrounds else ""
-        print(f"{path}: voxgan data set, {len(data)} shapes, {data.resolution}³, {views}{backgrounds}")
-        print(f"  {'stored':18} {size / 1e6:.1f} MB, {data.mode}")
+        shapes = f"{len(data)} shape{'s' * (len(data) != 1)}"
+        print(f"{path}: voxgan data set, {shapes}, {data.resolution}³, {views}{backgrounds}")
+        print(f"  {'stored':18} {_bytes(size)}, {data.mode}")
         found = inspect(data)
         print(f"  {'classes':18} {'train':>6} {'test':>6}  {'inside':>7}")
         for label, (name, counts) in enumerate(data.summary().items()):
             full = found.occupied[data.labels == label]
             share = f"{100 * full.mean():6.1f}%" if len(full) else "      -"
-            print(f"  {name:18} {counts['train']:6} {counts['test']:6}  {share}")
+            print(f"  {_printable(name):18} {counts['train']:6} {counts['test']:6}  {share}")
         print("  share of cells inside, and how many shapes have it")
         for line in histogram(found.occupied):
             print(f"  {line}")
@@ -49,7 +50,7 @@ def describe_data(path: str, sheet: Path | None = None, set_aside: bool = False)
         if found.duplicates:
             names = data.names()
             for a, b in found.duplicates[:_SHOWN]:
-                print(f"    {names[b]} = {names[a]}")
+                print(f"    {_printable(names[b])} = {_printable(names[a])}")
             if len(found.duplicates) > _SHOWN:
                 print(f"    … and {len(found.duplicates) - _SHOWN} more")
         print(f"  {'repeated in train':18} {found.repeated}")
@@ -58,6 +59,25 @@ def describe_data(path: str, sheet: Path | None = None, set_aside: bool = False)
         if sheet is not None:
             _draw(data, sheet)
             print(f"  {'contact sheet':18} {sheet}")
+
+
+def _printable(name: str) -> str:
+    """Return a name that keeps to its line and column."""
+    return name if name.isprintable() else ascii(name)
+
+
+def _bytes(size: int) -> str:
+    """Return a size with a unit.
+
+    Examples
+    --------
+    >>> _bytes(35_214), _bytes(1_234_000_000)
+    ('35.2 kB', '1.2 GB')
+    """
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 1e3:.1f} kB"
 
 
 def _draw(data: Dataset, path: Path) -> None:

@@ -27,7 +27,8 @@ class Inspection:
     occupied : array, (N,)
         Share of cells that are inside, of each shape of the file.
     duplicates : tuple of (int, int)
-        Row of a training shape, and row of a test shape with exactly the same grid; each test shape once.
+        Row of a training shape, and row of a test shape with exactly the same grid; each test shape once, and with
+        a training shape of its own class where there is one.
     relabelled : int
         How many of these pairs bear two different class names.
     repeated : int
@@ -54,7 +55,7 @@ def inspect(data: Dataset) -> Inspection:
         If a row is damaged.
     """
     occupied = np.zeros(len(data))
-    first: dict[bytes, int] = {}
+    first: dict[bytes, dict[int, int]] = {}  # of each grid, the first training row of each class
     tests: list[tuple[int, bytes]] = []
     repeated = 0
     for start in range(0, len(data), _BLOCK):
@@ -66,10 +67,14 @@ def inspect(data: Dataset) -> Inspection:
                 tests.append((row, digest))
             else:
                 repeated += digest in first
-                first.setdefault(digest, row)
-    pairs = tuple((first[digest], row) for row, digest in tests if digest in first)
+                first.setdefault(digest, {}).setdefault(int(data.labels[row]), row)
+    pairs = []
+    for row, digest in tests:
+        if digest in first:
+            copies = first[digest]
+            pairs.append((copies.get(int(data.labels[row]), next(iter(copies.values()))), row))
     relabelled = sum(int(data.labels[a] != data.labels[b]) for a, b in pairs)
-    return Inspection(occupied, pairs, relabelled, repeated)
+    return Inspection(occupied, tuple(pairs), relabelled, repeated)
 
 
 def histogram(shares: Sequence[float] | NDArray[np.float64], width: int = 40) -> list[str]:

@@ -11,6 +11,7 @@ __all__ = ["Progress"]
 
 _LIVE_EVERY = 0.2
 _PLAIN_EVERY = 10.0
+_SETTLED = 1.0  # seconds after which a rate means something
 
 
 class Progress:
@@ -54,7 +55,7 @@ class Progress:
             return
         self._shown = now
         text = f"{self.label}: {done}/{total} {self.unit}"
-        if done > self._first:
+        if done > self._first and now - self._began > _SETTLED:
             rate = (done - self._first) / max(now - self._began, 1e-9)
             text += f", {rate:.3g}/s, {_duration((total - done) / rate)} left"
         if figures:

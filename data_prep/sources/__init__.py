@@ -85,7 +85,7 @@ def find_items(
     count : int
         Furniture: how many of each class.
     limit : int, optional
-        At most so many of each class and split, over all sources.
+        At most so many models of each class and split, over all sources; all turned copies of a model count as one.
     rotations : int
         ModelNet's volumes: how many of the 12 azimuths to take.
     test_share : float
@@ -157,12 +157,14 @@ def _check_classes(wanted: Sequence[str], known: set[str], sources: Sequence[str
 
 
 def _limited(items: list[Item], limit: int) -> list[Item]:
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[tuple[str, str], dict[str, None]] = {}
     kept = []
-    for item in items:
-        key = (item.class_name, item.split)
-        seen[key] = seen.get(key, 0) + 1
-        if seen[key] <= limit:
+    for number, item in enumerate(items):
+        models = seen.setdefault((item.class_name, item.split), {})
+        model = item.model or f"/{number}"
+        if len(models) < limit:
+            models[model] = None
+        if model in models:
             kept.append(item)
     return kept
 

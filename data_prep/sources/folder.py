@@ -98,6 +98,8 @@ def _found(file: str, root: Path, here: set[str], table: Path) -> str | None:
         return None
     if path in here:
         return os.path.join(root, path)  # noqa: PTH118
+    if "\\" in file and os.sep != "\\":  # a table written on Windows
+        return _found(file.replace("\\", "/"), root, here, table)
     other = os.path.normpath(os.path.join(root, file)), os.path.normpath(os.path.join(table.parent, file))  # noqa: PTH118
     return next((path for path in other if os.path.isfile(path)), None)  # noqa: PTH113
 

@@ -102,6 +102,8 @@ class Item:
         Where up and front point in the source's own coordinates, one of `AXES`.
     pictures : str
         A folder of renderings, or a photo, that belong to it; empty if there is none.
+    model : str
+        What the turned copies of one model share; a limit counts them once. Empty where every shape is a model.
     """
 
     kind: str
@@ -112,6 +114,7 @@ class Item:
     up: str = "z"
     front: str = "-y"
     pictures: str = ""
+    model: str = ""
 
     def load(self, resolution: int, mode: str = "solid", views: int = 0) -> Loaded:
         """Return the shape at `resolution`.

@@ -8,6 +8,7 @@ OFF files that face −y, and the other way round; shapes from either release co
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.matlab import read_array
@@ -65,7 +66,8 @@ def _volumes(root: Path, classes: list[str], options: Options) -> list[Item]:
                 if match and int(match["rotation"]) <= options.rotations:
                     up, front = chosen_axes(options, front=known)
                     path = str(folder / name)
-                    items.append(Item("modelnet", name.removesuffix(".mat"), class_name, split, path, up, front))
+                    shape = Item("modelnet", name.removesuffix(".mat"), class_name, split, path, up, front)
+                    items.append(replace(shape, model=match["id"]))
     return items
 
 

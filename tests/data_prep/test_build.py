@@ -166,7 +166,18 @@ def test_unknown_class(folder, tmp_path):
         {"mode": "solids"},
         {"time_limit": 0.0},
         {"memory": 0.5},
-        {"views": 1, "rig": "phot"},
+        {"rig": "phot"},
+        {"backgrounds": "room"},
+        {"views": 1025},
+        {"resolution": 64.0},
+        {"resolution": "64"},
+        {"views": True},
+        {"limit": 1.5},
+        {"time_limit": "5"},
+        {"memory": None},
+        {"classes": 3},
+        {"classes": []},
+        {"cluster": "nix"},
         {"views": 71, "rig": "24x3"},
         {"views": 1, "renderer": "ray"},
         {"views": 1, "backgrounds": "room"},
@@ -177,6 +188,28 @@ def test_impossible_options(folder, tmp_path, option):
         prepare(folder, tmp_path / "a.h5", **({"resolution": 16} | option))
     assert sum(name in str(caught.value) for name in ("views", "count", "limit", "rotations", "seed", "workers")) <= 1
     assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize("source", [None, [], [None], 3])
+def test_a_source_that_is_none(tmp_path, source):
+    with pytest.raises(UsageError, match="expected one or several names"):
+        prepare(source, tmp_path / "a.h5", 16)
+
+
+def test_one_class_as_a_string(folder, tmp_path):
+    prepare(folder, tmp_path / "a.h5", 16, classes="ball", limit=1, workers=1)
+    with Dataset(tmp_path / "a.h5", "all") as data:
+        assert data.classes == ["ball"]
+
+
+def test_a_preparation_that_is_not_finished_is_told_of(folder, tmp_path):
+    def stop(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, tmp_path / "a.h5", 16, workers=1, report=stop)
+    with pytest.raises(DatasetError, match="its preparation is not finished; give its command again"):
+        Dataset(tmp_path / "a.h5")
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(folder, tmp_path):

@@ -89,8 +89,10 @@ def test_no_scheduler_there(tmp_path, monkeypatch):
 
 
 def test_an_address_that_is_none(tmp_path):
-    with pytest.raises((StorageError, UsageError), match="nonsense"):
-        prepare("furniture", tmp_path / "a.h5", 16, count=1, cluster="nonsense://x")
+    for address in ("nonsense", "tcp://", "host:port", "tcp://host"):
+        with pytest.raises(UsageError, match="expected local, or an address such as tcp://host:8786"):
+            prepare("furniture", tmp_path / "a.h5", 16, count=1, cluster=address)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_the_extra(tmp_path, monkeypatch):

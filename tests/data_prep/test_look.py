@@ -40,11 +40,11 @@ def test_a_row_for_each_class_and_a_cross_for_what_cannot_be_loaded(tmp_path):
     (tmp_path / "in" / "cup" / "1.obj").write_text("nonsense")
     save(tmp_path / "in" / "mug" / "a.obj", (1, 0.2, 0.2))
     report = look(find_items(tmp_path / "in"), tmp_path / "sheet.png", size=64)
-    assert (report.num_shapes, report.num_classes, report.more_classes) == (4, 2, 0)
+    assert (report.num_shapes, report.all_shapes, report.num_classes, report.more_classes) == (4, 4, 2, 0)
     ((source, reason),) = report.not_loaded
     assert source.endswith("1.obj") and "1.obj" in reason
     text = str(report)
-    assert text.startswith(f"{report.path}: 4 shapes of 2 classes, 1 could not be loaded\n") and reason in text
+    assert text.startswith(f"{report.path}: shows 4 of 4 shapes, 2 classes, 1 could not be loaded\n") and reason in text
     found = tiles(tmp_path / "sheet.png", 64)
     assert found.shape[:2] == (2, 3)
     for row, column in ((0, 0), (0, 2), (1, 0)):
