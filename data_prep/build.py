@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.parts import Parts, check_free
-from data_prep.pool import Limits, build_all
+from data_prep.pool import Limits, build_all, num_cores
 from data_prep.sources import Item, find_items
 from data_prep.worker import IMAGE_SIZE, Built, Recipe
 from voxgan.dataset import MODES
@@ -174,7 +173,7 @@ def prepare(
     items = find_items(many, wanted, count, limit, rotations, test_share, up, front, labels)
     if not items:
         raise DatasetError(f"{', '.join(map(str, many))}: no shapes to prepare")
-    hands = workers or os.cpu_count() or 1
+    hands = workers or num_cores()
     limits = Limits(time_limit, memory)
     behind = _backgrounds(backgrounds, seed) if views else None
     with _stop_between() as check, Parts.open(out, items, recipe, overwrite) as parts:

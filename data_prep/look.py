@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.pool import Limits, build_all
+from data_prep.pool import Limits, build_all, num_cores
 from data_prep.sources import Item
 from data_prep.worker import Recipe
 from voxgan.contact_sheet import Line, contact_sheet, evenly
@@ -126,7 +125,7 @@ def look(
 def _load(items: Sequence[Item], resolution: int) -> list[tuple[NDArray[np.float32] | None, str]]:
     """Return the grid of each shape, or the reason why there is none; what kills a process costs one shape."""
     found: list[tuple[NDArray[np.float32] | None, str]] = []
-    for built in build_all(items, Recipe(resolution), os.cpu_count() or 1, Limits(seconds=30)):
+    for built in build_all(items, Recipe(resolution), num_cores(), Limits(seconds=30)):
         grid = None if built.row is None else decode(built.row, resolution).astype(np.float32)
         found.append((grid, built.reason))
     return found

@@ -21,7 +21,7 @@ from data_prep.sources import Item
 from data_prep.worker import Built, Recipe, read_frame, write_frame
 from voxgan.errors import StorageError
 
-__all__ = ["Limits", "Worker", "build_all"]
+__all__ = ["Limits", "Worker", "build_all", "num_cores"]
 
 _STARTS = 3  # tries to start a process
 _AHEAD = 16  # shapes for each process that may be done before the oldest one is
@@ -123,6 +123,13 @@ class Worker:
                 with contextlib.suppress(OSError):
                     stream.close()
         process.wait()
+
+
+def num_cores() -> int:
+    """Return how many cores this process may use: in a container or a queue often fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def build_all(items: Sequence[Item], recipe: Recipe, workers: int, limits: Limits) -> Iterator[Built]:

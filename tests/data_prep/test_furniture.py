@@ -6,7 +6,7 @@ import trimesh
 from scipy import ndimage
 
 from data_prep.furniture import CLASSES, furniture
-from data_prep.furniture_parts import (
+from data_prep.furniture.parts import (
     bar,
     both,
     box,

@@ -1,6 +1,6 @@
-"""The shipped photo → shape model: 3D-VAE-GAN of six classes at width 24, trained on one CPU core.
+r"""The shipped photo → shape model: 3D-VAE-GAN of six classes at width 24, trained on one CPU core.
 
-    voxgan prepare modelnet/ furniture furniture64.h5 --views 8 --count 250 --test-share 0 \\
+    voxgan prepare modelnet/ furniture furniture64.h5 --views 8 --count 250 --test-share 0 \
         --classes bed,bookshelf,chair,desk,sofa,table
     voxgan train furniture furniture64.h5 --out runs/furniture
 

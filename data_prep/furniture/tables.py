@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_prep.furniture_parts import (
+from data_prep.furniture.parts import (
     Dice,
     Parts,
     around,

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.furniture_parts import (
+from data_prep.furniture.parts import (
     Dice,
     Part,
     Parts,

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from data_prep.furniture_parts import (
+from data_prep.furniture.parts import (
     Dice,
     Parts,
     around,

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from data_prep.furniture_parts import Dice, Parts, Span, bar, both, box, drawer_fronts, four_legs
+from data_prep.furniture.parts import Dice, Parts, Span, bar, both, box, drawer_fronts, four_legs
 
 __all__ = ["bookshelf"]
 

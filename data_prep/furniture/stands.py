@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from data_prep.furniture_cases import (
+from data_prep.furniture.cases import (
     Layout,
     Look,
     case,
@@ -20,7 +20,7 @@ from data_prep.furniture_cases import (
     shelves,
     top_board,
 )
-from data_prep.furniture_parts import (
+from data_prep.furniture.parts import (
     Dice,
     Parts,
     around,

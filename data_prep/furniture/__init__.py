@@ -19,7 +19,7 @@ night_stand, tv_stand     cases and tables with drawers, round ones; low and wid
 stool                     on legs, a column, runners; saddles, steps, folding, solid
 ========================= ==========================================================================================
 
-A further class is one more function under its name in ``_MAKERS``; the functions live in ``furniture_*.py``.
+A further class is one more function under its name in ``_MAKERS``; the functions live in the files beside this one.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from collections.abc import Callable
 import numpy as np
 import trimesh
 
-from data_prep.furniture_bath import bathtub, toilet
-from data_prep.furniture_beds import bed
-from data_prep.furniture_benches import bench
-from data_prep.furniture_lamps import lamp
-from data_prep.furniture_parts import Dice, Parts
-from data_prep.furniture_screens import monitor
-from data_prep.furniture_seats import chair, sofa
-from data_prep.furniture_shelves import bookshelf
-from data_prep.furniture_stands import night_stand, tv_stand
-from data_prep.furniture_stools import stool
-from data_prep.furniture_storage import dresser, wardrobe
-from data_prep.furniture_tables import desk, table
+from data_prep.furniture.bath import bathtub, toilet
+from data_prep.furniture.beds import bed
+from data_prep.furniture.benches import bench
+from data_prep.furniture.lamps import lamp
+from data_prep.furniture.parts import Dice, Parts
+from data_prep.furniture.screens import monitor
+from data_prep.furniture.seats import chair, sofa
+from data_prep.furniture.shelves import bookshelf
+from data_prep.furniture.stands import night_stand, tv_stand
+from data_prep.furniture.stools import stool
+from data_prep.furniture.storage import dresser, wardrobe
+from data_prep.furniture.tables import desk, table
 from voxgan.errors import UsageError, nearest
 
 __all__ = ["CLASSES", "furniture"]

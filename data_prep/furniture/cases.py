@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_prep.furniture_parts import (
+from data_prep.furniture.parts import (
     Dice,
     Parts,
     Span,
