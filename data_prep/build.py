@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.parts import Parts, check_free
+from data_prep.parts import Parts, check_free, sweep_merged
 from data_prep.pool import Limits, build_all, num_cores
 from data_prep.sources import Item, find_items
 from data_prep.worker import IMAGE_SIZE, Built, Recipe
@@ -168,6 +168,7 @@ def prepare(
         check_address(cluster)
     out = check_output(out)
     if out.exists() and not overwrite:
+        sweep_merged(out)
         raise UsageError(f"{out} exists; choose another name, or pass --overwrite")
     check_free(out)
     items = find_items(many, wanted, count, limit, rotations, test_share, up, front, labels)

@@ -30,7 +30,7 @@ from voxgan.dataset_writer import Writer
 from voxgan.errors import DatasetError, StorageError, UsageError
 from voxgan.files import exclusive, sha256, sweep_temporaries, write_bytes, write_json
 
-__all__ = ["Parts", "check_free", "parts_folder"]
+__all__ = ["Parts", "check_free", "parts_folder", "sweep_merged"]
 
 MAX_SHAPES = 256
 MAX_BYTES = 1 << 28
@@ -122,9 +122,9 @@ class Parts:
         self.done = stop
 
     def writer(self, path: Path) -> contextlib.AbstractContextManager[Writer]:
-        """Open a writer of this kind of data set."""
-        recipe = self.recipe
-        return Writer.create(path, recipe.resolution, self.classes, recipe.views, IMAGE_SIZE, recipe.mode)
+        """Open a writer of this kind of data set; what a crash leaves of it is swept with the parts."""
+        recipe, size = self.recipe, IMAGE_SIZE
+        return Writer.create(path, recipe.resolution, self.classes, recipe.views, size, recipe.mode, self.folder)
 
     def kept(self, total: int) -> str:
         """Say what is kept, and how to go on."""
@@ -136,12 +136,7 @@ class Parts:
 
     def remove(self) -> None:
         """Remove what is ours, and the folder if nothing else is in it: the data set is whole."""
-        sweep_temporaries(self.folder)
-        ours = [*self.folder.glob("part-*.h5"), *self.folder.glob("part-*.sha256")]
-        with contextlib.suppress(OSError):
-            for path in (*ours, self.folder / "plan.json", self.folder / ".lock"):
-                path.unlink(missing_ok=True)
-            self.folder.rmdir()
+        _remove(self.folder)
 
 
 def check_free(out: Path) -> None:
@@ -155,6 +150,32 @@ def check_free(out: Path) -> None:
     if parts_folder(out).is_dir():
         with exclusive(parts_folder(out)):
             pass
+
+
+def sweep_merged(out: Path) -> None:
+    """Remove parts that were all put into `out` by a process that was killed before it could remove them."""
+    folder = parts_folder(out)
+    if not folder.is_dir():
+        return
+    with contextlib.suppress(OSError, StorageError), exclusive(folder):
+        plan = _read_plan(folder)
+        parts = sorted(path for path in folder.glob("part-*.h5") if _NAME.match(path.name))
+        if plan is not None and parts:
+            last = _NAME.match(parts[-1].name)
+            newest = max(path.stat().st_mtime_ns for path in parts)
+            if last is None or int(last[2]) != plan.get("shapes") or out.stat().st_mtime_ns < newest:
+                return  # they are worth going on with
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove what is ours, and the folder if nothing else is in it; the plan first: parts are nothing without it."""
+    sweep_temporaries(folder)
+    ours = [*folder.glob("part-*.h5"), *folder.glob("part-*.sha256")]
+    with contextlib.suppress(OSError):
+        for path in (folder / "plan.json", *ours, folder / ".lock"):
+            path.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _whole(folder: Path, items: Sequence[Item], recipe: Recipe) -> int:

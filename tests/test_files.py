@@ -124,3 +124,26 @@ def test_sha256_of_a_file_longer_than_a_block(tmp_path):
     write_bytes(tmp_path / "a", content)
     assert len(content) > 1 << 20
     assert sha256(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_lock_that_was_removed_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    """The former owner removes its lock file after the next one has opened it: that one must lock the new file."""
+    from voxgan import files
+
+    folder, plain, opened = tmp_path / "a", files._lock_file, []
+
+    def lock_file(where):
+        file = plain(where)
+        if not opened:
+            (where / ".lock").unlink()
+        opened.append(file)
+        return file
+
+    monkeypatch.setattr(files, "_lock_file", lock_file)
+    with files.exclusive(folder):
+        assert len(opened) == 2
+        monkeypatch.setattr(files, "_lock_file", plain)
+        with pytest.raises(StorageError, match="another process"), files.exclusive(folder):
+            pass
+    with files.exclusive(folder):
+        pass

@@ -225,9 +225,13 @@ class Writer:
         num_views: int = 0,
         size: int = 256,
         mode: str = "solid",
+        within: Path | None = None,
     ) -> Iterator[Writer]:
-        """Open a writer on a temporary file that takes the place of `path` when the block ends well."""
-        with atomic_write(path) as partial, partial.open("r+b", buffering=0) as file:
+        """Open a writer on a temporary file that takes the place of `path` when the block ends well.
+
+        The temporary file stands beside `path`, or in the folder `within`.
+        """
+        with atomic_write(path, within) as partial, partial.open("r+b", buffering=0) as file:
             stored = _Stored(file)
             try:
                 with h5py.File(stored, "w", libver="latest") as inner:

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from voxgan.errors import StorageError
 
@@ -29,13 +29,15 @@ def _reason(error: OSError) -> str:
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, within: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; put it in place, whole and synced, when the block ends well.
 
     Parameters
     ----------
     path : path
         Where the file shall stand. Its folder is made if it is missing.
+    within : path, optional
+        Where the temporary file shall stand: a folder on the same disk that the caller sweeps; default beside `path`.
 
     Yields
     ------
@@ -62,7 +64,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _refuse_other_than_file(path)
-        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX + path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX + path.suffix, dir=within or path.parent)
         os.close(handle)
         partial = Path(name)
         yield partial
@@ -123,20 +125,39 @@ def exclusive(folder: str | Path) -> Iterator[None]:
     """
     folder = Path(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as file:
-            if fcntl is not None:
+        file = _lock_file(folder)
+        try:
+            while fcntl is not None:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise StorageError(
                         f"{folder}: another process is at work in it; wait for it, or stop it"
                     ) from error
+                if _is_there(file, folder / ".lock"):
+                    break
+                file.close()  # its last owner removed it between our opening and our locking
+                file = _lock_file(folder)
             yield
+        finally:
+            file.close()
     except OSError as error:
         if isinstance(error, StorageError):
             raise
         raise StorageError(f"cannot write in {folder}: {_reason(error)}; choose another place") from error
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / ".lock").open("w")
+
+
+def _is_there(file: IO[str], path: Path) -> bool:
+    """Say whether an open file still stands under its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def check_output(path: str | Path) -> Path:

@@ -377,9 +377,33 @@ def test_killed_at_random_times_nothing_is_lost_or_double(tmp_path):
             kills += 1
             assert not out.exists() or contents(out)
     assert kills > 0
+    if (tmp_path / "a.h5.parts").exists():  # killed between the last two steps: the next call tidies up
+        with pytest.raises(UsageError, match="exists"):
+            prepare("furniture", out, 16, count=6)
     prepare("furniture", tmp_path / "b.h5", 16, count=6, workers=2)
     assert contents(out) == contents(tmp_path / "b.h5")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "b.h5"]
+
+
+def test_parts_that_were_merged_are_tidied_up_and_others_are_not(folder, tmp_path, monkeypatch):
+    out = tmp_path / "a.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.parts.Parts.remove", lambda self: None)  # killed before that
+        prepare(folder, out, 16, workers=1)
+    parts = tmp_path / "a.h5.parts"
+    assert len(list(parts.glob("part-*.h5"))) == 1
+    with pytest.raises(UsageError, match="exists"):
+        prepare(folder, out, 16, workers=1)
+    assert not parts.exists()
+
+    def stop(done: int, _: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder, out, 32, workers=1, overwrite=True, report=stop)
+    with pytest.raises(UsageError, match="exists"):
+        prepare(folder, out, 32, workers=1)
+    assert len(list(parts.glob("part-*.h5"))) == 1  # these are not in a.h5
 
 
 def test_two_preparations_of_one_output(folder, tmp_path):
