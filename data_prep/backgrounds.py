@@ -14,7 +14,7 @@ from voxgan.errors import ImageError, StorageError, UsageError, nearest
 from voxgan.images import read_image
 from voxgan.palettes import PALETTES
 
-__all__ = ["BACKGROUNDS", "backgrounds", "photo_backgrounds"]
+__all__ = ["BACKGROUNDS", "backgrounds", "is_folder", "photo_backgrounds"]
 
 Floats = NDArray[np.float32]
 
@@ -53,15 +53,28 @@ def backgrounds(count: int, seed: int, size: int = 256, kind: str | Path = "mixe
     (2, 32, 32, 3)
     """
     _check(count, seed, size)
-    if kind not in BACKGROUNDS:
-        if not Path(kind).is_dir():
-            raise UsageError(f"no backgrounds {str(kind)!r}; {nearest(str(kind), BACKGROUNDS)}; or a folder of photos")
+    if is_folder(kind):
         return photo_backgrounds(kind, count, seed, size)[0]
     draw = BACKGROUNDS[str(kind)]
     pictures = np.empty((count, size, size, 3), np.uint8)
     for i in range(count):
         pictures[i] = draw(np.random.default_rng([seed, i]), size)
     return pictures
+
+
+def is_folder(kind: str | Path) -> bool:
+    """Say whether backgrounds of this kind come from a folder; a name in `BACKGROUNDS` goes before a folder's.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind and no such folder.
+    """
+    if not isinstance(kind, Path) and kind in BACKGROUNDS:
+        return False
+    if not Path(kind).is_dir():
+        raise UsageError(f"no backgrounds {str(kind)!r}; {nearest(str(kind), BACKGROUNDS)}; or a folder of photos")
+    return True
 
 
 def photo_backgrounds(

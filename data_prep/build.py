@@ -20,7 +20,7 @@ from data_prep.parts import Parts, check_free, sweep_merged
 from data_prep.pool import Limits, build_all, num_cores
 from data_prep.sources import Item, find_items
 from data_prep.worker import IMAGE_SIZE, Built, Recipe
-from voxgan.dataset import MODES
+from voxgan.dataset import MODES, line_about
 from voxgan.errors import DatasetError, StorageError, UsageError, nearest
 from voxgan.files import check_output, write_bytes
 
@@ -52,8 +52,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.num_shapes} shapes, {len(self.set_aside)} set aside"]
-        for source, reason in self.set_aside[:_SHOWN]:
-            lines.append(f"  {reason}" if source in reason else f"  {source}: {reason}")
+        lines += [f"  {line_about(source, reason)}" for source, reason in self.set_aside[:_SHOWN]]
         if len(self.set_aside) > _SHOWN:
             lines.append(f"  … and {len(self.set_aside) - _SHOWN} more:  voxgan info {self.path} --set-aside")
         return "\n".join(lines)
@@ -286,11 +285,9 @@ def _check_names(recipe: Recipe, backgrounds: str | Path) -> None:
     if not isinstance(backgrounds, str | Path):
         raise UsageError(f"backgrounds={backgrounds!r}: expected a kind or a folder")
     if backgrounds != "mixed":
-        from data_prep.backgrounds import BACKGROUNDS
+        from data_prep.backgrounds import is_folder
 
-        if str(backgrounds) not in BACKGROUNDS and not Path(backgrounds).is_dir():
-            known = nearest(str(backgrounds), BACKGROUNDS)
-            raise UsageError(f"no backgrounds {str(backgrounds)!r}; {known}; or a folder of photos")
+        is_folder(backgrounds)
     if recipe.views:
         from data_prep.render import RENDERERS
         from voxgan.camera import cameras
@@ -305,11 +302,10 @@ def _check_names(recipe: Recipe, backgrounds: str | Path) -> None:
 
 def _backgrounds(kind: str | Path, seed: int) -> tuple[NDArray[np.uint8], list[tuple[str, str]]]:
     """Draw or read what stands behind the views, before long work; say which files could not be read."""
-    from data_prep.backgrounds import BACKGROUNDS, backgrounds, photo_backgrounds
+    from data_prep.backgrounds import backgrounds, is_folder, photo_backgrounds
 
-    if isinstance(kind, Path) or (kind not in BACKGROUNDS and Path(kind).is_dir()):
-        pictures, left_out = photo_backgrounds(kind, NUM_BACKGROUNDS, seed, IMAGE_SIZE)
-        return pictures, [(str(file), reason) for file, reason in left_out]
+    if is_folder(kind):
+        return photo_backgrounds(kind, NUM_BACKGROUNDS, seed, IMAGE_SIZE)
     return backgrounds(NUM_BACKGROUNDS, seed, IMAGE_SIZE, kind), []
 
 

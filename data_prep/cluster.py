@@ -11,19 +11,17 @@ import logging
 import re
 import socket
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import voxgan
-from data_prep.pool import Limits, Worker
+from data_prep.pool import Limits, Worker, in_order
 from data_prep.sources import Item
 from data_prep.worker import Built, Recipe
 from voxgan.errors import MissingExtraError, StorageError, UsageError
 
 __all__ = ["build_on_cluster", "check_address"]
 
-_AHEAD = 16  # shapes for each thread of the cluster that may be done before the oldest one is
 _ADDRESS = re.compile(r"^((?P<kind>[a-z]+)://)?(?P<host>[^/:]+|\[[0-9a-fA-F:.]+\]):(?P<port>\d{1,5})$")
 _PATIENCE = 10  # seconds for the scheduler to answer
 _mine = threading.local()  # a cluster's worker keeps one process for each of its threads
@@ -58,28 +56,22 @@ def build_on_cluster(
     with _client(address, workers) as client:
         _check_version(client)
         threads = sum(client.nthreads().values()) or 1
-        coming = iter(items)
-        waiting: deque[tuple[Item, Any]] = deque()
 
-        def submit() -> bool:
-            item = next(coming, None)
-            if item is not None:
-                waiting.append((item, client.submit(_build, item, recipe, limits, pure=False)))
-            return item is not None
+        def submit(item: Item) -> Any:
+            return client.submit(_build, item, recipe, limits, pure=False)
 
-        while len(waiting) < _AHEAD * threads and submit():
-            pass
-        while waiting:
-            item, future = waiting.popleft()
-            try:
-                built = future.result()
-            except KilledWorker:
-                built = Built(item.source, reason="every worker of the cluster that took it was lost")
-            except OSError as error:
-                raise StorageError(f"the cluster at {address} is gone ({error}); run the same command again") from error
-            future.release()
-            submit()
-            yield built
+        with contextlib.closing(in_order(items, submit, threads)) as walk:
+            for item, future in walk:
+                try:
+                    built = future.result()
+                except KilledWorker:
+                    built = Built(item.source, reason="every worker of the cluster that took it was lost")
+                except OSError as error:
+                    raise StorageError(
+                        f"the cluster at {address} is gone ({error}); run the same command again"
+                    ) from error
+                future.release()
+                yield built
 
 
 def check_address(address: str) -> None:

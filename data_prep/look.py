@@ -13,6 +13,7 @@ from data_prep.pool import Limits, build_all, num_cores
 from data_prep.sources import Item
 from data_prep.worker import Recipe
 from voxgan.contact_sheet import Line, contact_sheet, evenly
+from voxgan.dataset import line_about
 from voxgan.dataset_writer import decode
 from voxgan.errors import DatasetError, UsageError
 from voxgan.files import check_output
@@ -51,8 +52,7 @@ class Look:
         lines = [f"{self.path}: shows {self.num_shapes} of {self.all_shapes} shapes, {self.num_classes} classes{more}"]
         if self.not_loaded:
             lines[0] += f", {len(self.not_loaded)} could not be loaded"
-        for source, reason in self.not_loaded:
-            lines.append(f"  {reason}" if source in reason else f"  {source}: {reason}")
+        lines += [f"  {line_about(source, reason)}" for source, reason in self.not_loaded]
         return "\n".join(lines)
 
 

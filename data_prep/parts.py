@@ -25,7 +25,7 @@ from typing import Any
 
 from data_prep.sources import Item
 from data_prep.worker import IMAGE_SIZE, Built, Recipe
-from voxgan.dataset import Dataset
+from voxgan.dataset import PARTS_SUFFIX, Dataset
 from voxgan.dataset_writer import Writer
 from voxgan.errors import DatasetError, StorageError, UsageError
 from voxgan.files import exclusive, sha256, sweep_temporaries, write_bytes, write_json
@@ -42,7 +42,7 @@ _NAME = re.compile(r"^part-(\d{9})-(\d{9})\.h5$")
 
 def parts_folder(out: Path) -> Path:
     """Return the folder in which the parts of a data set stand until it is whole."""
-    return out.with_name(out.name + ".parts")
+    return out.with_name(out.name + PARTS_SUFFIX)
 
 
 class Parts:
@@ -132,7 +132,7 @@ class Parts:
 
     def paths(self) -> list[Path]:
         """Return the parts in order."""
-        return sorted(path for path in self.folder.glob("part-*.h5") if _NAME.match(path.name))
+        return _parts_in(self.folder)
 
     def remove(self) -> None:
         """Remove what is ours, and the folder if nothing else is in it: the data set is whole."""
@@ -159,13 +159,17 @@ def sweep_merged(out: Path) -> None:
         return
     with contextlib.suppress(OSError, StorageError), exclusive(folder):
         plan = _read_plan(folder)
-        parts = sorted(path for path in folder.glob("part-*.h5") if _NAME.match(path.name))
+        parts = _parts_in(folder)
         if plan is not None and parts:
             last = _NAME.match(parts[-1].name)
             newest = max(path.stat().st_mtime_ns for path in parts)
             if last is None or int(last[2]) != plan.get("shapes") or out.stat().st_mtime_ns < newest:
                 return  # they are worth going on with
         _remove(folder)
+
+
+def _parts_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("part-*.h5") if _NAME.match(path.name))
 
 
 def _remove(folder: Path) -> None:

@@ -8,23 +8,27 @@ guard, in threads, and in processes that may have no children of multiprocessing
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from data_prep.sources import Item
 from data_prep.worker import Built, Recipe, read_frame, write_frame
 from voxgan.errors import StorageError
 
-__all__ = ["Limits", "Worker", "build_all", "num_cores"]
+__all__ = ["Limits", "Worker", "build_all", "in_order", "num_cores"]
 
 _STARTS = 3  # tries to start a process
 _AHEAD = 16  # shapes for each process that may be done before the oldest one is
+
+_Future = TypeVar("_Future", bound=Any)  # of the standard library, or of dask
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,24 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def in_order(
+    items: Sequence[Item], submit: Callable[[Item], _Future], hands: int
+) -> Generator[tuple[Item, _Future], None, None]:
+    """Yield each item with its future, in order, while those behind it are at work already: `_AHEAD` for each hand.
+
+    When the walk is closed, what waits is cancelled.
+    """
+    coming = iter(items)
+    waiting = deque((item, submit(item)) for item in itertools.islice(coming, _AHEAD * hands))
+    try:
+        while waiting:
+            yield waiting.popleft()
+            waiting.extend((item, submit(item)) for item in itertools.islice(coming, 1))
+    finally:
+        for _, future in waiting:
+            future.cancel()
+
+
 def build_all(items: Sequence[Item], recipe: Recipe, workers: int, limits: Limits) -> Iterator[Built]:
     """Build every item in so many processes; yield them in order."""
     crew = [Worker(limits) for _ in range(min(workers, max(len(items), 1)))]
@@ -145,22 +167,11 @@ def build_all(items: Sequence[Item], recipe: Recipe, workers: int, limits: Limit
             free.append(worker)
 
     threads = ThreadPoolExecutor(len(crew), thread_name_prefix="voxgan-prepare")
-    waiting: deque[Future[Built]] = deque()
-    coming = iter(items)
     try:
-        for item in coming:
-            waiting.append(threads.submit(job, item))
-            if len(waiting) >= _AHEAD * len(crew):
-                break
-        while waiting:
-            built = waiting.popleft().result()
-            following = next(coming, None)
-            if following is not None:
-                waiting.append(threads.submit(job, following))
-            yield built
+        with contextlib.closing(in_order(items, lambda item: threads.submit(job, item), len(crew))) as walk:
+            for _, future in walk:
+                yield future.result()
     finally:
-        for future in waiting:
-            future.cancel()
         for worker in crew:
             worker.close()
         threads.shutdown()

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.sources import Item
+from data_prep.sources.pictures import SIZE as IMAGE_SIZE
 from voxgan.dataset_writer import Row, encode
 from voxgan.errors import InputError, VoxganError
 from voxgan.files import sha256
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from data_prep.sources import Loaded
 
 __all__ = ["IMAGE_SIZE", "Built", "Recipe", "build_shape", "read_frame", "write_frame"]
-
-IMAGE_SIZE = 256
 
 
 @dataclass(frozen=True)

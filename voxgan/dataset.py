@@ -42,7 +42,18 @@ from numpy.typing import NDArray
 
 from voxgan.errors import DatasetError, StorageError, nearest
 
-__all__ = ["FORMAT", "MODES", "SPLITS", "VERSION", "Dataset", "chunk_shape", "pack", "unpack"]
+__all__ = [
+    "FORMAT",
+    "MODES",
+    "PARTS_SUFFIX",
+    "SPLITS",
+    "VERSION",
+    "Dataset",
+    "chunk_shape",
+    "line_about",
+    "pack",
+    "unpack",
+]
 
 FORMAT = "voxgan-dataset"
 VERSION = 2
@@ -50,6 +61,9 @@ SPLITS = ("train", "test")
 MODES = ("solid", "surface", "sdf")
 DISTANCE_STEPS = 16
 """Steps of a stored distance in one cell."""
+
+PARTS_SUFFIX = ".parts"
+"""What is added to a data set's name for the folder of what is prepared of it so far."""
 
 _MAX_BYTES_PER_ITEM = 1 << 30
 _MAX_TEXT = 1 << 16
@@ -367,6 +381,17 @@ class Dataset:
         self.close()
 
 
+def line_about(source: str, reason: str) -> str:
+    """Return one line that names a file and what is wrong with it, the file once.
+
+    Examples
+    --------
+    >>> line_about("a.obj", "it is empty"), line_about("a.obj", "the mesh a.obj is empty")
+    ('a.obj: it is empty', 'the mesh a.obj is empty')
+    """
+    return reason if source in reason else f"{source}: {reason}"
+
+
 def chunk_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the chunks in which a column of this shape is stored: whole rows; single pictures of the views."""
     item = (1, *shape[2:]) if name == "views" else shape[1:]
@@ -374,7 +399,7 @@ def chunk_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _open(path: Path) -> h5py.File:
-    if not path.exists() and path.with_name(path.name + ".parts").is_dir():
+    if not path.exists() and path.with_name(path.name + PARTS_SUFFIX).is_dir():
         raise DatasetError(f"{path}: its preparation is not finished; give its command again, and it goes on")
     if not path.exists():
         raise StorageError(f"no data set at {path}; make one with  voxgan prepare FOLDER {path.name}")

@@ -22,13 +22,13 @@ _COLUMNS = 8
 
 def describe_data(path: str, sheet: Path | None = None, set_aside: bool = False) -> None:
     """Print what a data set holds; draw a contact sheet, or list what was set aside, where that is asked for."""
-    from voxgan.dataset import Dataset
+    from voxgan.dataset import Dataset, line_about
     from voxgan.inspection import histogram, inspect
 
     with Dataset(path, "all") as data:
         if set_aside:
             for source, reason in data.set_aside():
-                print(f"{reason}" if source in reason else f"{source}: {reason}")
+                print(line_about(source, reason))
             return
         size = Path(path).stat().st_size
         views = f"{data.num_views} view{'s' * (data.num_views > 1)} each" if data.num_views else "no views"

@@ -31,6 +31,12 @@ __all__ = ["bathtub", "toilet"]
 Floats = NDArray[np.float64]
 
 
+def _ledge(outer: Floats, inner: Floats, height: float, thick: float) -> Part:
+    """A ring that lies on the edge of a tub and hangs over it, between two outlines (P, 2)."""
+    levels = ((outer, height - thick), (outer, height + 0.006), (inner, height + 0.006), (inner, height - thick))
+    return hoop([np.column_stack([outline, np.full(len(outline), z)]) for outline, z in levels])
+
+
 def _scaled(points: Floats, x: float, y: float) -> Floats:
     """An outline whose ends move in by x and y metres."""
     half = np.abs(points).max(axis=0)
@@ -202,19 +208,7 @@ def _built_in_tub(dice: Dice) -> Parts:
         lip = _scaled(block, -out, -out)
         bore = _scaled(block, 0.7 * edge, 0.7 * edge)
         thick = dice.size(0.04, 0.07)
-        parts.append(
-            hoop(
-                [
-                    np.column_stack([p, np.full(len(p), z)])
-                    for p, z in (
-                        (lip, height - thick),
-                        (lip, height + 0.006),
-                        (bore, height + 0.006),
-                        (bore, height - thick),
-                    )
-                ]
-            )
-        )
+        parts.append(_ledge(lip, bore, height, thick))
     if panels == "recess":
         parts.append(box((xs[0] - 0.01, xs[1] + 0.01), (front - out, ys[1]), (0, 0.06)))
     if panels == "fields":
@@ -279,19 +273,7 @@ def _corner_tub(dice: Dice) -> Parts:
     if dice.chance(0.6):
         out, thick = dice.size(0.02, 0.04), dice.size(0.04, 0.07)
         lip, bore = ring * (1 + out / 0.6), _inset(ring, 0.6 * edge)
-        parts.append(
-            hoop(
-                [
-                    np.column_stack([p, np.full(len(p), z)])
-                    for p, z in (
-                        (lip, height - thick),
-                        (lip, height + 0.006),
-                        (bore, height + 0.006),
-                        (bore, height - thick),
-                    )
-                ]
-            )
-        )
+        parts.append(_ledge(lip, bore, height, thick))
     if dice.chance(0.5):
         seat = centre + (soft[np.argmax(soft[:, 1])] - centre) * 1.0
         parts += _tap(dice, float(seat[0]), float(seat[1]) + 0.35 * edge, height, (0.0, -1.0), "rim")

@@ -12,6 +12,7 @@ it, which stands at the right end of the shelf on all five photos.
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,11 @@ def load(item: Item, resolution: int, mode: str, views: int) -> Loaded:
     """Read the volume of a pair, and its photo."""
     loaded = load_grid(_volume(item.source), item, resolution, mode)
     right, back, up = loaded.transform
-    transform = np.stack([up, right, np.array([0.0, 0, 0, _SIDE]) - back])  # of the stored axes
+    loaded = replace(loaded, transform=np.stack([up, right, np.array([0.0, 0, 0, _SIDE]) - back]))  # of the stored axes
     if not views:
-        return Loaded(loaded.shapes, transform, None, loaded.distance)
+        return loaded
     pictures = read_picture(item.pictures)[None]
-    return Loaded(loaded.shapes, transform, None, loaded.distance, pictures, np.full((1, 7), np.nan, np.float32))
+    return replace(loaded, pictures=pictures, cameras=np.full((1, 7), np.nan, np.float32))
 
 
 def _volume(place: str) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,9 +145,7 @@ def find(source: Path, options: Options) -> list[Item] | None:
     items = []
     for (synset, model), item in sorted(found.items()):
         split = split_of.get((synset, model), "train") if split_of else ""
-        items.append(
-            Item(item.kind, item.name, item.class_name, split, item.source, item.up, item.front, item.pictures)
-        )
+        items.append(replace(item, split=split))
     return with_splits(items, options.test_share)
 
 
@@ -217,7 +216,7 @@ def load(item: Item, resolution: int, mode: str, views: int) -> Loaded:
             f"{folder / _METADATA}: {len(rows)} lines, and there is a picture {files[-1]}; unpack it again"
         )
     cameras = np.stack([_house_camera(rows[number], loaded.transform) for number in numbers]).astype(np.float32)
-    return Loaded(loaded.shapes, loaded.transform, loaded.mesh, loaded.distance, pictures, cameras)
+    return replace(loaded, pictures=pictures, cameras=cameras)
 
 
 def _load_in_the_frame_of_v1(item: Item, resolution: int, mode: str) -> Loaded:
@@ -304,7 +303,7 @@ def _numbers(place: NDArray[np.float64], axes: NDArray[np.float64]) -> NDArray[n
     off = np.abs(camera.project(corners, 256) - _seen(corners, place, axes, level.focal) * 256).max()
     if not off <= _CLOSE:
         return unknown
-    return np.array([azimuth, elevation, distance, FIELD_OF_VIEW, roll, *camera.shift])
+    return camera.numbers
 
 
 def _seen(
