@@ -1,8 +1,6 @@
 """Processes that build shapes, each within limits of time and memory: what hangs or dies costs one shape.
 
-Each process runs `data_prep.worker.main` and answers one job at a time, so it is always known which
-shape was in hand. Unlike the pools of the standard library this works amid a user's script without a ``__main__``
-guard, in threads, and in processes that may have no children of multiprocessing.
+Each is a `voxgan.child.Child` that answers with `data_prep.worker.build_shape`.
 """
 
 from __future__ import annotations
@@ -10,41 +8,21 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import subprocess
-import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from data_prep.sources import Item
-from data_prep.worker import Built, Recipe, read_frame, write_frame
-from voxgan.errors import StorageError
+from data_prep.worker import Built, Recipe
+from voxgan.child import Child, ChildLost, Limits
+from voxgan.dataset_writer import Row
 
 __all__ = ["Limits", "Worker", "build_all", "in_order", "num_cores"]
 
-_STARTS = 3  # tries to start a process
 _AHEAD = 16  # shapes for each process that may be done before the oldest one is
 
 _Future = TypeVar("_Future", bound=Any)  # of the standard library, or of dask
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one shape may take.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall-clock time, after which the shape is set aside.
-    gigabytes : float
-        Memory of the process that builds it (Linux; elsewhere the system may not hold it to that).
-    """
-
-    seconds: float = 120.0
-    gigabytes: float = 4.0
 
 
 class Worker:
@@ -52,7 +30,7 @@ class Worker:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
+        self.child = Child("data_prep.worker:build_shape", limits, "prepares shapes", answers=(Built, Row))
 
     def build(self, item: Item, recipe: Recipe) -> Built:
         """Build one shape; if the process hangs or dies, that is the reason why there is none.
@@ -62,71 +40,15 @@ class Worker:
         StorageError
             If no process can be started.
         """
-        process = self._started()
-        assert process.stdin is not None and process.stdout is not None
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            process.kill()
-
-        watch = threading.Timer(self.limits.seconds, stop)
-        watch.daemon = True
-        watch.start()
         try:
-            write_frame(process.stdin, (item, recipe))
-            built: Built = read_frame(process.stdout)
-            return built
-        except (EOFError, OSError):
-            self.close()
-            if late.is_set():
-                reason = f"took longer than {self.limits.seconds:g} s; simplify it, or raise --time-limit"
-            else:
-                reason = "the process that read it died (out of memory, or a fault in a library)"
-            return Built(item.source, reason=reason)
-        finally:
-            watch.cancel()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        """Return the process, started anew if it is lost; one that is lost amid its start gets another try or two."""
-        for _ in range(_STARTS):
-            if self._process is not None and self._process.poll() is None:
-                return self._process
-            self.close()
-            self._start()
-        if self._process is None:
-            raise StorageError(
-                f"a process that prepares shapes does not start; try  {sys.executable} -c 'import data_prep.worker'"
-            )
-        return self._process
-
-    def _start(self) -> None:
-        paths = os.pathsep.join(path for path in sys.path if path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", "from data_prep.worker import main; main()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the first process to decide on
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        try:
-            write_frame(self._process.stdin, (self.limits.gigabytes, self.limits.seconds))
-            read_frame(self._process.stdout)  # it has imported everything: the time of a shape begins
-        except (EOFError, OSError):
-            self.close()
+            built: Built = self.child.call(item, recipe)
+        except ChildLost as lost:
+            return Built(item.source, reason=f"{lost}; simplify it, or raise --time-limit" if lost.late else str(lost))
+        return built
 
     def close(self) -> None:
         """End the process."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
-        process.wait()
+        self.child.close()
 
 
 def num_cores() -> int:

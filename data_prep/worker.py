@@ -1,22 +1,13 @@
-"""One shape of a data set, built where nothing else can be harmed.
-
-`main` runs in a process of its own. It reads jobs from standard input and answers on standard output; `data_prep.pool`
-is its other end. What a library prints goes to standard error, so that it cannot stand between the answers.
-"""
+"""One shape of a data set, built where nothing else can be harmed: in the processes of `data_prep.pool`."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import pickle
-import signal
-import struct
-import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +21,7 @@ from voxgan.files import sha256
 if TYPE_CHECKING:
     from data_prep.sources import Loaded
 
-__all__ = ["IMAGE_SIZE", "Built", "Recipe", "build_shape", "read_frame", "write_frame"]
+__all__ = ["IMAGE_SIZE", "Built", "Recipe", "build_shape"]
 
 
 @dataclass(frozen=True)
@@ -118,54 +109,3 @@ def _views(item: Item, loaded: Loaded, recipe: Recipe) -> tuple[NDArray[np.uint8
     if len(blank):
         raise InputError(f"{item.source}: view {blank[0]} shows nothing of it; it is too thin to be seen from there")
     return pictures, np.array([camera.numbers for camera in framed], np.float32)
-
-
-def write_frame(stream: IO[bytes], content: Any) -> None:
-    """Send one object to the process at the other end."""
-    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    stream.write(struct.pack("<Q", len(data)) + data)
-    stream.flush()
-
-
-def read_frame(stream: IO[bytes]) -> Any:
-    """Receive one object from the process at the other end, which is our own; EOFError when it is gone."""
-    head = stream.read(8)
-    data = stream.read(struct.unpack("<Q", head)[0]) if len(head) == 8 else b""
-    if not data or len(head) < 8:
-        raise EOFError
-    return pickle.loads(data)
-
-
-def _limit_memory(gigabytes: float) -> None:
-    """Let the process take at most so much, where the system can hold it to that."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        kind = resource.RLIMIT_DATA if sys.platform.startswith("linux") else resource.RLIMIT_AS
-        limit = int(gigabytes * 2**30)
-        resource.setrlimit(kind, (limit, limit))
-
-
-def main() -> None:
-    """Answer jobs until standard input ends."""
-    jobs = sys.stdin.buffer
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    gigabytes, seconds = read_frame(jobs)
-    _limit_memory(gigabytes)
-    write_frame(answers, "ready")
-    alarm = getattr(signal, "setitimer", None)  # ends this process even amid a library, if the other end is gone
-    while True:
-        try:
-            item, recipe = read_frame(jobs)
-        except EOFError:
-            return
-        if alarm is not None:
-            alarm(signal.ITIMER_REAL, seconds + 10)
-        built = build_shape(item, recipe)
-        if alarm is not None:
-            alarm(signal.ITIMER_REAL, 0)
-        try:
-            write_frame(answers, built)
-        except BrokenPipeError:
-            return

@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_file(voxgan: Any, gan: Path, tmp_path: Pat
 
 def test_fewer_faces_and_smoothing(voxgan: Any, gan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ball = Shapes(np.linalg.norm(cell_centres(16), axis=-1) < 0.4)
-    monkeypatch.setattr(Model, "generate", lambda *_, **__: ball)
+    monkeypatch.setattr(Model, "decode", lambda *_: ball)
     assert voxgan("generate", "-m", gan, "-o", tmp_path / "all.ply").status == 0
     assert voxgan("generate", "-m", gan, "-o", tmp_path / "few.ply", "--max-faces", "400", "--smooth", "2").status == 0
     every, few = solid(tmp_path / "all.ply"), solid(tmp_path / "few.ply")
@@ -241,14 +241,14 @@ def test_list(voxgan: Any) -> None:
 def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
     voxgan: Any, gan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Model.generate
+    plain = Model.decode
 
-    def generate(model: Model, count: int, seed: int) -> Any:
-        shapes = plain(model, count, seed)
+    def decode(model: Model, z: Any) -> Any:
+        shapes = plain(model, z)
         shapes.occupancy[1] = 0
         return shapes
 
-    monkeypatch.setattr(Model, "generate", generate)
+    monkeypatch.setattr(Model, "decode", decode)
     done = voxgan("generate", "-m", gan, "-n", "3", "-o", tmp_path / "out")
     assert done.status == 0 and len(done.out.splitlines()) == 2
     assert done.err.count("\n") == 1 and "shape_001.obj is not written" in done.err
@@ -459,7 +459,7 @@ def test_interruption_in_process_is_130(
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Model, "generate", stop)
+    monkeypatch.setattr(Model, "decode", stop)
     refused(voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj"), 130, "interrupted")
 
 
@@ -497,7 +497,7 @@ def test_an_unexpected_error_is_1_and_one_line(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("over\nthere")
 
-    monkeypatch.setattr(Model, "generate", fail)
+    monkeypatch.setattr(Model, "decode", fail)
     done = voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj")
     assert done.status == 1 and done.err.count("\n") == 1 and "--debug" in done.err
 
@@ -506,7 +506,7 @@ def test_out_of_memory(voxgan: Any, gan: Path, tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(Model, "generate", fail)
+    monkeypatch.setattr(Model, "decode", fail)
     refused(voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj"), 4, "out of memory")
 
 
@@ -762,7 +762,7 @@ def test_torch_out_of_memory(voxgan: Any, gan: Path, tmp_path: Path, monkeypatch
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(Model, "generate", fail)
+    monkeypatch.setattr(Model, "decode", fail)
     refused(voxgan("generate", "-m", gan, "-o", tmp_path / "a.obj"), 4, "out of memory")
 
 

@@ -116,7 +116,7 @@ import numpy as np
 from voxgan.errors import MissingExtraError
 from voxgan.voxels import cell_centres
 ball = voxgan.Shapes(np.linalg.norm(cell_centres(16), axis=-1) < 0.4)
-assert ball.picture(size=32).shape == (32, 32, 3)
+assert ball.render((32, 32), renderer="rays").shape == (32, 32, 3)
 for show in (viewer.scene.show, voxgan.Shapes.show):
     try:
         show(ball)

@@ -10,7 +10,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from voxgan.errors import MissingExtraError, StorageError, SurfaceError, UsageError
-from voxgan.preview import BACKGROUND, picture, sheet, turntable, write_gif, write_png
+from voxgan.preview import (
+    BACKGROUND,
+    arrange,
+    coarser,
+    glance,
+    group,
+    picture,
+    png_bytes,
+    sheet,
+    span,
+    turntable,
+    write_gif,
+    write_png,
+)
 
 R = 32
 
@@ -115,6 +128,58 @@ def test_sheet_places_pictures_in_rows() -> None:
     assert sheet(shapes[:1], columns=4, size=16).shape == (16, 16, 3)
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "columns", "expected"),
+    [
+        (1, (1024, 768), None, (1, 1, 768)),
+        (2, (1024, 768), None, (2, 1, 512)),
+        (8, (1024, 768), None, (4, 2, 256)),  # as large as 3 × 3, and no place is empty
+        (5, (100, 500), None, (1, 5, 100)),
+        (3, (900, 900), 2, (2, 2, 450)),
+        (3, (900, 900), 7, (3, 1, 300)),
+    ],
+)
+def test_as_large_as_they_fit(
+    count: int, size: tuple[int, int], columns: int | None, expected: tuple[int, int, int]
+) -> None:
+    assert arrange(count, size, columns) == expected
+
+
+def test_a_group_stands_in_the_middle() -> None:
+    shape = box(slice(8, 24), slice(12, 20), slice(4, 28))
+    whole = group(np.stack([shape, shape, np.zeros_like(shape)]), (140, 70), columns=3, azimuth=50)
+    tile = picture(shape, 50, size=46)
+    assert np.array_equal(whole[12:58, 1:47], tile) and np.array_equal(whole[12:58, 47:93], tile)
+    assert not drawn(whole[:12]).any() and not drawn(whole[58:]).any()
+    word = drawn(whole[12:58, 93:139])
+    rows, columns = np.nonzero(word)
+    assert word.any() and np.ptp(rows) < 20 and abs(columns.mean() - 23) < 4
+
+
+def test_span_is_what_a_picture_shows() -> None:
+    left, right, _, _ = sides(picture(np.ones((8, 8, 8)), 0, 0, 512, shadow=False))
+    assert abs((right - left) - 512 / span(0)) <= 2
+
+
+def test_a_glance_is_quick_however_many() -> None:
+    many = np.zeros((200, 8, 8, 8), np.float32)
+    many[:, 2:6, 2:6, 2:6] = 1
+    image = glance(many)
+    assert image.shape == (4 * 128 + 24, 768, 3)
+    assert np.array_equal(image[:128, :128], picture(many[0], size=128))
+    assert drawn(image[-24:]).any(), "how many there are"
+    assert glance(many[:2]).shape == (128, 256, 3) and glance(many[:1]).shape == (256, 256, 3)
+
+
+def test_coarser_grids_are_means() -> None:
+    grids = np.random.default_rng(0).random((2, 8, 8, 8)).astype(np.float32)
+    means = grids.reshape(2, 4, 2, 4, 2, 4, 2).mean(axis=(2, 4, 6))
+    assert np.allclose(coarser(grids, 4), means)
+    assert np.array_equal(coarser(grids, 8), grids)
+    fine = grids.repeat(16, 1).repeat(16, 2).repeat(16, 3)
+    assert np.array_equal(glance(fine)[:, :128], picture(coarser(fine, 64)[0], size=128))
+
+
 def test_turntable_goes_around() -> None:
     shape = box(slice(4, 28), slice(12, 20), slice(4, 28))
     frames = turntable(shape, frames=4, size=32, azimuth=0)
@@ -125,6 +190,7 @@ def test_turntable_goes_around() -> None:
 def test_png_rereads(tmp_path: Path) -> None:
     image = picture(box(slice(8, 24), slice(12, 20), slice(4, 28)), size=64)
     write_png(tmp_path / "new" / "a.png", image)
+    assert (tmp_path / "new" / "a.png").read_bytes() == png_bytes(image)
     with Image.open(tmp_path / "new" / "a.png") as reread:
         assert reread.format == "PNG"
         assert np.array_equal(np.asarray(reread), image)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -229,3 +231,10 @@ def test_missing_volume(tmp_path):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(StorageError, match="cannot read"):
         read_volume(tmp_path / "folder.npz")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_volume_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(StorageError, match="no file"):
+        read_volume(tmp_path / "pipe.npz")

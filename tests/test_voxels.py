@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from numpy.typing import NDArray
+from PIL import Image
 
+from voxgan import graphics
 from voxgan.errors import InputError, StorageError, SurfaceError, UsageError
 from voxgan.mesh import EXPORT_SUFFIXES
 from voxgan.volumes import read_volume
@@ -136,6 +143,122 @@ def test_parts_of_some_size_stay() -> None:
     grid[4:10, 4:10, 4:10], grid[20:26, 20:26, 20:26] = 1, 1
     assert np.array_equal(Shapes(grid).cleaned().occupancy[0], grid)
     assert not Shapes(np.zeros((8, 8, 8))).cleaned().occupancy.any()
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+def drawn(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return (np.abs(picture.astype(int) - (250, 250, 251)) > 60).any(2)  # shadows are not
+
+
+@pytest.fixture
+def chairs() -> Shapes:
+    """A chair, one twice as large, and nothing."""
+    grids = np.zeros((3, 32, 32, 32), np.float32)
+    for grid, step in zip(grids, (1, 2), strict=False):
+        grid[16 - 6 * step : 16 + 6 * step, 16 - 6 * step : 16 + 6 * step, 15 : 15 + step] = 1
+        grid[16 - 6 * step : 16 + 6 * step, 16 + 5 * step : 16 + 6 * step, 15 : 15 + 7 * step] = 1
+    return Shapes(grids)
+
+
+def test_both_renderers_draw_the_same_view(chairs):
+    pytest.importorskip("pyvista", reason="the extra `viewer` is not installed")
+    if graphics._probe() is not None:
+        pytest.skip(f"OpenGL does not work here: {graphics._probe()}")
+    for options in ({}, {"columns": 1}, {"azimuth": 120, "elevation": -10}, {"elevation": 90, "level": 0.3}):
+        first, second = (
+            drawn(chairs[:2].render((300, 200), renderer=renderer, **options)) for renderer in ("pyvista", "rays")
+        )
+        assert first.shape == second.shape == (200, 300)
+        assert (first & second).sum() > 0.95 * (first | second).sum() > 0, options
+
+
+def test_automatic_takes_opengl_where_it_works_and_says_nothing(chairs, monkeypatch):
+    monkeypatch.setattr(graphics, "_probe", lambda: None)
+    monkeypatch.setattr(graphics.importlib.util, "find_spec", lambda name: object())
+    scene = pytest.importorskip("viewer.scene")
+    monkeypatch.setattr(scene, "screenshot", lambda *arguments: arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert chairs.render((64, 48), 1, 2, 3, 0.4) == (chairs, (64, 48), 3, 0.4, 1, 2)
+
+
+def test_without_opengl_rays_are_cast_and_a_warning_says_so(chairs, monkeypatch):
+    monkeypatch.setattr(graphics.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(graphics, "_probe", lambda: "a trial picture ended with signal 11")
+    with pytest.warns(UserWarning, match=r"^drawn by casting rays instead: .*signal 11.*apt-get install") as caught:
+        picture = chairs.render((96, 64))
+    assert caught[0].filename == __file__
+    assert np.array_equal(picture, chairs.render((96, 64), renderer="rays"))
+    with pytest.raises(UsageError, match="signal 11"):
+        chairs.render((96, 64), renderer="pyvista")
+
+
+def test_without_pyvista_rays_are_cast(chairs, monkeypatch):
+    monkeypatch.setattr(graphics.importlib.util, "find_spec", lambda name: None)
+    with pytest.warns(UserWarning, match=r"rays instead: drawing with PyVista needs the package pyvista: run  pip"):
+        assert drawn(chairs.render((96, 64))).any()
+
+
+def test_a_crash_in_opengl_harms_nobody(tmp_path):
+    """VTK that ends its process: a picture all the same, and a message in place of a window."""
+    pytest.importorskip("pyvista", reason="the extra `viewer` is not installed")
+    (tmp_path / "vtkmodules").mkdir()
+    (tmp_path / "vtkmodules" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    code = """
+import numpy as np, voxgan
+ball = voxgan.Shapes(np.pad(np.ones((8, 8, 8)), 4))
+print(ball.render((64, 48)).std() > 5)
+try:
+    ball.show()
+except voxgan.VoxganError as error:
+    print(error)
+"""
+    search = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": search, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "UserWarning: drawn by casting rays instead" in done.stderr and "Traceback" not in done.stderr
+    picture, message = done.stdout.splitlines()
+    assert picture == "True" and message.startswith("OpenGL does not work here (a trial picture ended with signal 11)")
+
+
+@pytest.mark.parametrize("renderer", ["rays", "pyvista"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": (0, 5)}, "size=\\(0, 5\\)"),
+        ({"size": (5, 9000)}, "1 to 8192"),
+        ({"columns": 0}, "columns=0"),
+        ({"elevation": 91}, "elevation=91"),
+        ({"azimuth": np.inf}, "azimuth=inf"),
+        ({"level": 1.0}, "level=1.0"),
+        ({"size": (2, 2), "columns": 3}, "too small for 3 shapes"),
+        ({"renderer": "opengl"}, "known: auto, pyvista, rays"),
+    ],
+)
+def test_pictures_that_cannot_be(chairs, monkeypatch, renderer, options, words):
+    monkeypatch.setattr("viewer.scene.check_graphics", lambda: None)
+    if renderer == "pyvista":
+        pytest.importorskip("pyvista", reason="the extra `viewer` is not installed")
+    with pytest.raises(UsageError, match=words):
+        chairs.render(**{"renderer": renderer, **options})
+    with pytest.raises(UsageError, match="no shapes"):
+        chairs[:0].render(renderer=renderer)
+
+
+def test_a_notebook_shows_shapes_as_a_picture(chairs):
+    def shown(shapes: Shapes) -> tuple[int, int]:
+        with Image.open(io.BytesIO(shapes._repr_png_())) as image:
+            return image.size
+
+    assert shown(chairs) == (384, 128) and shown(chairs[0]) == (256, 256)
+    assert shown(Shapes(np.zeros((100, 4, 4, 4)))) == (768, 4 * 128 + 24)
+    assert chairs[:0]._repr_png_() is None
 
 
 # ------------------------------------------------------------------------------------------------- export

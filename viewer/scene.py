@@ -5,74 +5,70 @@ PyVista is imported inside the functions, after a trial in a process of its own 
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voxgan.errors import SurfaceError, UsageError
-from voxgan.graphics import check_graphics
+from voxgan.errors import UsageError
+from voxgan.graphics import check_graphics, has_screen
+from voxgan.preview import BACKGROUND, COLOUR, arrange, span
 
 if TYPE_CHECKING:
     import pyvista
-    import trimesh
+    from vtkmodules.vtkRenderingCore import vtkLight
 
     from voxgan.voxels import Shapes
 
-__all__ = ["add_shapes", "screenshot", "show"]
-
-COLOUR = (108, 152, 205)
-BACKGROUND = (250, 250, 251)
-_SPACING = 1.15  # between the middles of neighbours, in unit cubes
+__all__ = [
+    "BACKGROUND",
+    "COLOUR",
+    "add_shapes",
+    "camera_axes",
+    "camera_lights",
+    "check_screen",
+    "half_extent",
+    "screenshot",
+    "show",
+]
 
 
 def show(shapes: Shapes, columns: int | None = None, level: float = 0.5) -> None:
-    """Open a window with the shapes side by side; return when it is closed. In Jupyter, show them inline.
+    """Open a window with the shapes side by side; return when it is closed. In a notebook, show them there.
 
     Parameters
     ----------
     shapes : Shapes
         What to look at. One that has no surface leaves an empty place with the word "empty".
     columns : int, optional
-        How many stand in a row; without it, as many as make the whole nearly square.
+        How many stand in a row; without it, as many as make them largest.
     level : float
         Occupancy at which the surface lies.
 
     Raises
     ------
     MissingExtraError
-        If PyVista is not installed.
+        If PyVista is not installed; a notebook does not need it.
     UsageError
-        If OpenGL does not work here, there is no screen, there is no shape, or `columns` is below 1.
+        If OpenGL does not work here, there is no screen, there is no shape, or an option is out of its range.
     """
+    from viewer.notebook import in_notebook, show_inline
+
+    if in_notebook():
+        show_inline(shapes, columns, level)
+        return
     check_graphics()
-    inline = _in_notebook()
-    if not inline and not _has_screen():
-        raise UsageError(
-            "no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set): write a picture,"
-            " with voxgan.preview.write_png or viewer.scene.screenshot"
-        )
+    check_screen("take a picture of them, shapes.render()")
     import pyvista
 
-    plotter = pyvista.Plotter(notebook=inline, title="voxgan")
-    lives_on = False  # an interactive widget keeps its plotter until its cell goes
+    plotter = pyvista.Plotter(title="voxgan", window_size=[1024, 768], notebook=False)
     try:
         add_shapes(plotter, shapes, columns, level)
-        if inline:
-            lives_on = importlib.util.find_spec("trame") is not None
-            plotter.show(jupyter_backend=None if lives_on else "static")
-        else:
-            plotter.show()
-    except BaseException:
-        lives_on = False
-        raise
+        plotter.enable_terrain_style(mouse_wheel_zooms=True, shift_pans=True)
+        plotter.show()
     finally:
-        if not lives_on:
-            plotter.close()
+        plotter.close()
 
 
 def screenshot(
@@ -107,13 +103,11 @@ def screenshot(
     UsageError
         If OpenGL does not work here, or an option is out of its range.
     """
-    width, height = size
-    if not (1 <= width <= 8192 and 1 <= height <= 8192):
-        raise UsageError(f"size={tuple(size)}: expected width and height of 1 to 8192 pixels")
+    arrange(len(shapes), size, columns)  # what is wrong with them is told at once
     check_graphics()
     import pyvista
 
-    plotter = pyvista.Plotter(off_screen=True, window_size=[width, height], notebook=False)
+    plotter = pyvista.Plotter(off_screen=True, window_size=list(size), notebook=False)
     try:
         add_shapes(plotter, shapes, columns, level, azimuth, elevation)
         plotter.render()
@@ -147,64 +141,62 @@ def add_shapes(
     UsageError
         If there is no shape, or an option is out of its range.
     """
-    if not len(shapes):
-        raise UsageError("no shapes to show: expected at least 1")
-    if columns is not None and columns < 1:
-        raise UsageError(f"columns={columns}: expected at least 1")
+    from viewer.stage_bodies import Floor, SoftLight, Surface
+
+    columns, rows, tile = arrange(len(shapes), tuple(plotter.window_size), columns)
     if not -90 <= elevation <= 90 or not math.isfinite(azimuth):
         raise UsageError(f"azimuth={azimuth}, elevation={elevation}: expected degrees, elevation -90 to 90")
-    columns = min(columns or math.ceil(math.sqrt(len(shapes))), len(shapes))
-    rows = math.ceil(len(shapes) / columns)
-    right, up, towards = _camera(azimuth, elevation)
+    if not 0 < level < 1:
+        raise UsageError(f"level={level}: expected a number between 0 and 1, without them")
+    right, up, towards = camera_axes(azimuth, elevation)
+    spacing = span(elevation)
+    renderer = plotter.renderer
     plotter.set_background([part / 255 for part in BACKGROUND])
-    for place, shape in enumerate(shapes):
+    plotter.remove_all_lights()
+    for light in camera_lights():
+        renderer.AddLight(light)
+    for place, grid in enumerate(shapes.occupancy):
         across = place % columns - (columns - 1) / 2
         down = place // columns - (rows - 1) / 2
-        middle = _SPACING * (across * right - down * up)
-        try:
-            mesh = _unit_mesh(shape, level)
-        except SurfaceError:
-            plotter.add_point_labels(
-                [middle], ["empty"], shape=None, show_points=False, text_color="gray", font_size=18,
-                always_visible=True, justification_horizontal="center", justification_vertical="center",
-            )  # fmt: skip
+        middle = spacing * (across * right - down * up)
+        if not (grid > level).any():
+            _add_word(plotter, "empty", middle, min(max(tile // 6, 6), 17))
             continue
-        surface = _polydata(mesh)
-        surface.points += middle
-        plotter.add_mesh(surface, color=COLOUR, smooth_shading=True, ambient=0.3, specular=0.1)
-    _aim(plotter, columns, rows, right, up, towards, elevation)
+        light = SoftLight(grid, level)
+        for body in (Surface(), Floor()):
+            body.show(grid, level, light)
+            body.actor.AddPosition(*middle)
+            renderer.AddActor(body.actor)
+    camera = plotter.camera
+    camera.focal_point = (0.0, 0.0, 0.0)
+    camera.position = tuple(2 * spacing * max(rows, columns) * towards)
+    camera.up = tuple(up) if abs(elevation) > 89 else (0.0, 0.0, 1.0)  # which stays up as the mouse turns it
+    camera.enable_parallel_projection()  # the same view of every shape, and that of voxgan.preview
+    camera.parallel_scale = spacing * plotter.window_size[1] / tile / 2
+    plotter.reset_camera_clipping_range()
 
 
-def _in_notebook() -> bool:
-    """Say whether this runs in a Jupyter kernel, which can show pictures inline."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and hasattr(shell, "kernel")
+def check_screen(instead: str) -> None:
+    """Make sure that there is a screen to open a window on.
+
+    Parameters
+    ----------
+    instead : str
+        What to do where there is none, for the message.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    if not has_screen():
+        raise UsageError(f"no display to open a window on (DISPLAY names none that works): {instead}")
 
 
-def _has_screen() -> bool:
-    if sys.platform != "linux":
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _unit_mesh(shape: Shapes, level: float) -> trimesh.Trimesh:
-    """Return the surface of one shape in the unit cube, wherever its source stood."""
-    from voxgan.voxels import Shapes
-
-    return Shapes(shape.occupancy).to_mesh(level=level)
-
-
-def _polydata(mesh: trimesh.Trimesh) -> pyvista.PolyData:
-    import pyvista
-
-    faces = np.asarray(mesh.faces)
-    cells = np.column_stack([np.full(len(faces), 3), faces]).ravel()
-    return pyvista.PolyData(np.array(mesh.vertices, np.float32), cells)
-
-
-def _camera(azimuth: float, elevation: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the picture's right, its up, and the way to the camera."""
+def camera_axes(
+    azimuth: float, elevation: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the picture's right, its up, and the way to the camera, for degrees as `screenshot` has them."""
     a, e = math.radians(azimuth), math.radians(elevation)
     right = np.array([math.cos(a), math.sin(a), 0.0])
     up = np.array([-math.sin(a) * math.sin(e), math.cos(a) * math.sin(e), math.cos(e)])
@@ -212,26 +204,36 @@ def _camera(azimuth: float, elevation: float) -> tuple[NDArray[np.float64], NDAr
     return right, up, towards
 
 
-def _aim(
-    plotter: pyvista.Plotter,
-    columns: int,
-    rows: int,
-    right: NDArray[np.float64],
-    up: NDArray[np.float64],
-    towards: NDArray[np.float64],
-    elevation: float,
-) -> None:
-    """Point the camera at the middle so that every place fits, whatever stands in it."""
-    e = math.radians(abs(elevation))
-    corner = math.sqrt(0.5)
-    half_width = 0.5 * _SPACING * (columns - 1) + corner
-    half_height = 0.5 * _SPACING * (rows - 1) + max(0.5, 0.5 * math.cos(e) + corner * math.sin(e))
-    width, height = plotter.window_size
-    half = max(half_height, half_width * height / width)
-    camera = plotter.camera
-    camera.focal_point = (0.0, 0.0, 0.0)
-    camera.position = tuple(4 * half * towards)
-    camera.up = tuple(up)
-    camera.enable_parallel_projection()  # the same view of every shape, and that of voxgan.preview
-    camera.parallel_scale = half
-    plotter.reset_camera_clipping_range()
+def half_extent(elevation: float) -> float:
+    """Return half of the side of the square in which the unit cube is seen, whatever the azimuth."""
+    return span(elevation, 1) / 2
+
+
+def camera_lights() -> list[vtkLight]:
+    """Return lights that go with the camera: one behind the left shoulder, a weaker one from the front."""
+    from vtkmodules.vtkRenderingCore import vtkLight
+
+    lights = []
+    for position, strength in (((-0.5, 0.75, 0.55), 0.78), ((0.35, 0.1, 1.0), 0.22)):
+        light = vtkLight()
+        light.SetLightTypeToCameraLight()
+        light.SetPosition(*position)
+        light.SetFocalPoint(0, 0, 0)
+        light.SetIntensity(strength)
+        lights.append(light)
+    return lights
+
+
+def _add_word(plotter: pyvista.Plotter, text: str, middle: NDArray[np.float64], height: int) -> None:
+    """Write a word into the scene, its middle at a point, its letters so many pixels high."""
+    from vtkmodules.vtkRenderingCore import vtkBillboardTextActor3D
+
+    word = vtkBillboardTextActor3D()
+    word.SetInput(text)
+    word.SetPosition(*middle)
+    style = word.GetTextProperty()
+    style.SetFontSize(height)
+    style.SetColor(0.44, 0.44, 0.48)
+    style.SetJustificationToCentered()
+    style.SetVerticalJustificationToCentered()
+    plotter.renderer.AddActor(word)

@@ -36,6 +36,7 @@ _HOMES = {
     "shipped": "voxgan.checkpoint",
     "signed_distance": "voxgan.voxelisation",
     "train": "voxgan.training",
+    "view": "viewer.notebook",
     "voxelise": "voxgan.voxelisation",
 }
 

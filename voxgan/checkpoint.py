@@ -3,7 +3,10 @@
 A model folder holds ``config.json`` and the weights file that it names::
 
     {"format": "voxgan-model", "version": 1, "model": "gan3d", "config": {…},
-     "networks": ["generator", …], "weights": {"file": "weights-….safetensors", "sha256": "…"}, "training": {…}}
+     "networks": ["generator", …], "weights": {"file": "weights-….safetensors", "sha256": "…"}, "training": {…},
+     "class_latents": {"file": "class_latents.safetensors", "sha256": "…", "names": ["chair", …]}}
+
+where ``class_latents`` is there if some were fitted (`voxgan.class_latents`).
 
 A run folder is a model folder with ``log.jsonl``, ``samples/`` and ``resume.json``, which names the last two
 training states, newest first.
@@ -22,7 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from voxgan import models
-from voxgan.errors import CheckpointError, StorageError, UsageError
+from voxgan.class_latents import ClassLatents
+from voxgan.errors import CheckpointError, InputError, StorageError, UsageError
 from voxgan.files import atomic_write, sha256, write_json
 from voxgan.models.model import Model, make_config
 
@@ -34,6 +38,7 @@ __all__ = [
     "load",
     "load_state",
     "read_config",
+    "save_class_latents",
     "save_model",
     "save_state",
     "shipped",
@@ -44,6 +49,7 @@ VERSION = 1
 _PRETRAINED = Path(__file__).parent / "pretrained"
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".tar", ".bin")
 _MAX_JSON = 1 << 24
+_CLASS_LATENTS = "class_latents.safetensors"
 
 
 def shipped() -> tuple[str, ...]:
@@ -103,7 +109,7 @@ def read_config(name: str | Path) -> tuple[Path, dict[str, Any]]:
         raise CheckpointError(f"{folder}: its config.json is {got}, expected {MODEL_FORMAT!r} version {VERSION}")
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("model"), str):
         raise CheckpointError(f"{folder}: its config.json lacks 'model' or 'config'; the file is damaged")
-    for key in ("training", "weights"):
+    for key in ("training", "weights", "class_latents"):
         if not isinstance(content.get(key), dict | None):
             raise CheckpointError(f"{folder}: {key!r} in its config.json is no object; the file is damaged")
     return folder, content
@@ -124,7 +130,7 @@ def _check_file(folder: Path, entry: Any) -> Path:
         raise CheckpointError(f"{folder}: holds no weights yet; let training reach its first checkpoint")
     name: str = entry["file"]
     if Path(name).name != name or not name.endswith(".safetensors"):
-        raise CheckpointError(f"{folder}: names the weights file {name!r}; expected a .safetensors file beside it")
+        raise CheckpointError(f"{folder}: names the file {name!r}; expected a .safetensors file beside it")
     path = folder / name
     try:
         found = sha256(path)
@@ -162,6 +168,25 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None
     module.load_state_dict(full, assign=True)
 
 
+def _read_class_latents(folder: Path, entry: Mapping[str, Any], latent: int) -> ClassLatents:
+    """Return the class latents that an entry {"file", "sha256", "names"} names, of a model with L = `latent`."""
+    if not entry.get("file") or not entry.get("sha256") or not isinstance(entry.get("names"), list):
+        raise CheckpointError(
+            f"{folder}: 'class_latents' in its config.json lacks file, sha256 or names; it is damaged"
+        )
+    path = _check_file(folder, entry)
+    tensors = _read_tensors(path)
+    if set(tensors) != {"means", "factors"}:
+        raise CheckpointError(f"{path}: holds {', '.join(sorted(tensors)) or 'nothing'}; expected means and factors")
+    try:
+        found = ClassLatents(tuple(entry["names"]), tensors["means"], tensors["factors"])
+    except (InputError, TypeError) as error:
+        raise CheckpointError(f"{path}: {error}; fit the class latents again") from error
+    if found.means.shape[1] != latent:
+        raise CheckpointError(f"{path}: means of {found.means.shape[1]} numbers, the model's latents have {latent}")
+    return found
+
+
 def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> Model:
     """Load a model: a shipped one by its name, or a run or model folder.
 
@@ -195,6 +220,8 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> 
     for child in [key for key, _ in model.named_children() if key not in present]:
         delattr(model, child)
     _fill(model, tensors, path)
+    if content.get("class_latents") is not None:
+        model.class_latents = _read_class_latents(folder, content["class_latents"], model.config.latent)
     model.requires_grad_(False)
     return model.eval().to(find_device(device))
 
@@ -230,6 +257,7 @@ def save_model(
     Parameters
     ----------
     model : Model
+        Its `class_latents` are written, too, where it has some.
     folder : path
         Made if missing. Its ``config.json`` is replaced last, so that it always names whole weights.
     training : mapping, optional
@@ -261,7 +289,35 @@ def save_model(
     write_json(folder / "config.json", content)
     if former is not None and former != name:
         (folder / former).unlink(missing_ok=True)
+    (folder / _CLASS_LATENTS).unlink(missing_ok=True)  # they belonged to other weights
+    if model.class_latents is not None:
+        save_class_latents(model.class_latents, folder)
     return folder
+
+
+def save_class_latents(latents: ClassLatents, folder: str | Path) -> None:
+    """Write class latents beside the weights of a model folder, in place of those that it may have.
+
+    Parameters
+    ----------
+    latents : ClassLatents
+        Fitted to this model: `voxgan.class_latents.fit_class_latents`.
+    folder : path
+        A model or run folder.
+
+    Raises
+    ------
+    CheckpointError, StorageError
+        If the folder holds no model, or one with other latents, or cannot be written.
+    """
+    folder, content = read_config(folder)
+    length = content["config"].get("latent")
+    if latents.means.shape[1] != length:
+        raise CheckpointError(f"{folder}: a model with latents of {length} numbers, not {latents.means.shape[1]}")
+    if content.pop("class_latents", None) is not None:  # a config must never name a file that is half replaced
+        write_json(folder / "config.json", content)
+    entry = _write_tensors(folder / _CLASS_LATENTS, {"means": latents.means, "factors": latents.factors})
+    write_json(folder / "config.json", content | {"class_latents": entry | {"names": list(latents.names)}})
 
 
 def _named_weights(folder: Path) -> str | None:

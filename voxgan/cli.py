@@ -97,6 +97,9 @@ def generate(
     count: Annotated[Whole, Parameter(name=["--count", "-n"], help="How many shapes.")] = 1,
     seed: Seed = 0,
     model: ModelName = "chairs-gan3d",
+    class_name: Annotated[
+        str | None, Parameter(name="--class", help="Only this class, of those that voxgan info MODEL can sample.")
+    ] = None,
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
     if count < 1:
@@ -104,8 +107,9 @@ def generate(
     _check_seed(seed)
     targets, _ = plan(writing, [f"shape_{i:03d}" for i in range(count)])
     network = _load(model)
+    z = network.sample_latents(count, seed, class_name)
     check_writable(writing, targets)
-    export_all(cleaned(network.generate(count, seed=seed), writing), targets, writing)
+    export_all(cleaned(network.decode(z), writing), targets, writing)
 
 
 @app.command(usage="Usage: voxgan interpolate -o PATH [OPTIONS]")
@@ -181,8 +185,7 @@ def arithmetic(
     z = _latents(network, photo, count, seed, background)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
     shapes = cleaned(network.decode(torch.cat([z, result[None]])), writing)
-    still = writing.preview is not None and writing.preview.suffix.lower() == ".png"
-    export_all(shapes[len(z)], targets, writing, drawn=shapes if still else None)
+    export_all(shapes[len(z)], targets, writing, drawn=shapes)
 
 
 @app.command(usage="Usage: voxgan prepare SOURCE... DATA.h5 [OPTIONS]")
@@ -347,6 +350,37 @@ def resume(
     with _saying_where(run):
         model = again(run, report=_training_progress(), **values)
     _say_trained(run, model)
+
+
+@app.command(usage="Usage: voxgan view [MODEL] [FILE]... [OPTIONS]")
+def view(
+    model: Annotated[
+        str, Parameter(help="A shipped model, a run or model folder, or a session that the viewer has saved (.json).")
+    ] = "furniture",
+    /,
+    *files: Annotated[Path, Parameter(help="Photos, meshes, volumes to begin with.", negative="", show_default=False)],
+    seed: Seed = 0,
+    web: Annotated[bool, Parameter(help="A page in the browser instead of a window.", negative="")] = False,
+    port: Annotated[Whole, Parameter(help="Web: where the page listens; 0 takes any that is free.")] = 8080,
+    host: Annotated[
+        str, Parameter(help="Web: address to listen on; others than this machine reach it with 0.0.0.0.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, Parameter(help="Web: open the page.", negative="--no-browser")] = True,
+) -> None:
+    """Walk the latent space in a window, or on a page:  voxgan view chairs-gan3d,  voxgan view --web."""
+    refuse_empty("the model", model)
+    _check_seed(seed)
+    if web:
+        from viewer.web import serve
+
+        serve(model, files, seed=seed, host=host, port=port, open_browser=browser)
+    else:
+        from voxgan.graphics import check_graphics
+
+        check_graphics("the viewer's window")
+        from viewer.desktop import view as open_window
+
+        open_window(model, files=files, seed=seed)
 
 
 @app.command(usage="Usage: voxgan info NAME [OPTIONS]")

@@ -108,6 +108,9 @@ def describe_model(name: str) -> None:
         if training.get(key):
             print(f"  {key:10} {training[key]}")
     print(f"  {'classes':10} {', '.join(config.get('classes', ())) or '-'}")
+    names = (content.get("class_latents") or {}).get("names") or config.get("classes", ())
+    sampled = ", ".join(map(str, names)) if "class_latents" in content or len(names) == 1 else "-"
+    print(f"  {'can sample':10} {sampled}")
     weights = content.get("weights")
     print(f"  {'weights':10} {folder / weights['file'] if weights else 'none yet'}")
     for key, value in (training.get("scores") or {}).items():

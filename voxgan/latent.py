@@ -13,7 +13,7 @@ from torch import Tensor
 
 from voxgan.errors import InputError, UsageError, nearest
 
-__all__ = ["arithmetic", "interpolate"]
+__all__ = ["along", "arithmetic", "interpolate"]
 
 _KINDS = ("linear", "spherical")
 
@@ -52,9 +52,59 @@ def interpolate(
         raise InputError(f"latents of shapes {tuple(a.shape)} and {tuple(b.shape)}; expected two of shape (L,)")
     if steps < 2:
         raise UsageError(f"steps={steps}: expected 2 or more")
+    _check_kind(kind)
+    return _between(a, b, torch.linspace(0, 1, steps, device=a.device)[:, None], kind)
+
+
+def along(latents: Tensor | NDArray[Any], position: float, kind: str = "linear") -> Tensor:
+    """Return the point at a place on the path through several latents.
+
+    Parameters
+    ----------
+    latents : Tensor or array, (N, L)
+        N at least 1.
+    position : float
+        0 to N − 1: 0 is the first latent, 1 the second, 0.5 half way between.
+    kind : {"linear", "spherical"}
+        As for `interpolate`.
+
+    Returns
+    -------
+    Tensor, (L,)
+        At a whole position that latent, exactly.
+
+    Raises
+    ------
+    UsageError
+        For a position off the path or an unknown kind.
+    InputError
+        If the latents are no (N, L).
+
+    Examples
+    --------
+    >>> along(torch.tensor([[0.0], [1.0], [5.0]]), 1.25)
+    tensor([2.])
+    """
+    points = torch.as_tensor(latents, dtype=torch.float32)
+    if points.ndim != 2 or not len(points):
+        raise InputError(f"latents of shape {tuple(points.shape)}; expected (N, L), N at least 1")
+    _check_kind(kind)
+    last = len(points) - 1
+    if not 0 <= position <= last:
+        raise UsageError(f"position {position:g} on a path through {len(points)} latents; expected 0 to {last}")
+    here = int(position)
+    if here == position:
+        return points[here].clone()
+    return _between(points[here], points[here + 1], torch.tensor(position - here, device=points.device), kind)
+
+
+def _check_kind(kind: str) -> None:
     if kind not in _KINDS:
         raise UsageError(f"interpolation {kind!r}; {nearest(kind, _KINDS)}")
-    t = torch.linspace(0, 1, steps, device=a.device)[:, None]
+
+
+def _between(a: Tensor, b: Tensor, t: Tensor, kind: str) -> Tensor:
+    """Return the points at the shares t of the way from a to b, (L,) each; t is a number or a column (N, 1)."""
     if kind == "linear":
         return torch.lerp(a, b, t)
     lengths = a.norm(), b.norm()
@@ -63,8 +113,8 @@ def interpolate(
     if np.sin(angle) < 1e-4 or not min(lengths) > 0:
         return torch.lerp(a, b, t)
     ways = (torch.sin((1 - t) * angle) * a / lengths[0] + torch.sin(t * angle) * b / lengths[1]) / np.sin(angle)
-    walk: Tensor = ways * torch.lerp(lengths[0], lengths[1], t)
-    return walk
+    point: Tensor = ways * torch.lerp(lengths[0], lengths[1], t)
+    return point
 
 
 _TERM = re.compile(r"\s*(?P<sign>[+-])?\s*(?:(?P<factor>\d+(?:\.\d+)?)\s*\*\s*)?(?P<name>[A-Za-z_]\w*)")

@@ -54,12 +54,20 @@ class Writing:
     format: Annotated[str, Parameter(name=["--format", "-f"], help="Format of files in a folder: obj, stl, glb, …")] = (
         "obj"
     )
-    preview: Annotated[Path | None, Parameter(help="Also draw a PNG (or, with .gif, a turntable).")] = None
+    preview: Annotated[Path | None, Parameter(help="Also draw a PNG (with .gif: as --gif).")] = None
+    gif: Annotated[
+        Path | None, Parameter(help="Also draw a GIF: the first shape turning, or the walk between two.")
+    ] = None
     size_mm: Annotated[float, Parameter(help="Longest side in millimetres; the mesh stands on the floor.")] = 100.0
     level: Annotated[float, Parameter(help="Occupancy at which the surface lies, between 0 and 1.")] = 0.5
     smooth: Annotated[int, Parameter(help="Rounds of smoothing.")] = 0
     max_faces: Annotated[int | None, Parameter(help="Decimate to about so many triangles.")] = None
     clean: Annotated[bool, Parameter(help="Drop specks that float free, fill cavities inside.")] = True
+
+    @property
+    def drawings(self) -> tuple[Path, ...]:
+        """The pictures beside what is written."""
+        return tuple(path for path in (self.preview, self.gif) if path is not None)
 
 
 def check_picture(path: Path) -> None:
@@ -98,6 +106,8 @@ def plan(writing: Writing, names: Sequence[str], pictures: bool = False) -> tupl
         raise UsageError(f"max_faces={w.max_faces}: expected 4 or more")
     if w.preview is not None and w.preview.suffix.lower() not in PICTURES:
         raise UsageError(f"cannot draw the preview {w.preview}; {nearest(w.preview.suffix.lower(), PICTURES)}")
+    if w.gif is not None and w.gif.suffix.lower() != ".gif":
+        raise UsageError(f"--gif {w.gif}: expected a name that ends in .gif; a still picture is --preview")
     suffix = "." + w.format.lower().lstrip(".")
     if suffix not in MESHES:
         raise UsageError(f"format {w.format!r}; {nearest(suffix, MESHES)}")
@@ -123,7 +133,7 @@ def plan(writing: Writing, names: Sequence[str], pictures: bool = False) -> tupl
             raise UsageError(
                 f"cannot write the format {ending!r}; {nearest(ending, known)}; end it with / for a folder"
             )
-    files = [*(file for group in groups for file in group), *drawn, *([w.preview] if w.preview else [])]
+    files = [*(file for group in groups for file in group), *drawn, *w.drawings]
     for path, count in Counter(Path(os.path.abspath(file)) for file in files).items():  # noqa: PTH100
         if count > 1:
             raise UsageError(f"{path} would be written {count} times; give every output its own name")
@@ -157,7 +167,7 @@ def check_writable(writing: Writing, targets: Sequence[Sequence[Path]], pictures
     """Refuse before the work what could not be written after it."""
     from voxgan.files import check_output
 
-    for path in (*(t for group in targets for t in group), *pictures, *([writing.preview] if writing.preview else [])):
+    for path in (*(t for group in targets for t in group), *pictures, *writing.drawings):
         check_output(path)
 
 
@@ -168,7 +178,10 @@ def export_all(
     drawn: Shapes | None = None,
     walk: bool = False,
 ) -> None:
-    """Write every shape to its files, and the preview (of `drawn`); a shape without a surface is passed over."""
+    """Write every shape to its files, and the pictures; a shape without a surface is passed over.
+
+    A still picture shows `drawn` where that is given, a moving one always the shapes.
+    """
     progress = _Counting("writing", len(shapes) if any(targets) else 0)
     failed: list[str] = []
     for shape, files in zip(shapes, targets, strict=True):
@@ -180,8 +193,9 @@ def export_all(
             meshes = [str(file) for file in files if file.suffix.lower() not in VOLUMES]
             failed.append(f"{', '.join(meshes)} {'is' if len(meshes) == 1 else 'are'} not written: {error}")
         progress.step()
-    if writing.preview is not None:
-        draw(shapes if drawn is None else drawn, writing.preview, writing.level, walk=walk)
+    for path in writing.drawings:
+        still = path.suffix.lower() != ".gif"
+        draw(drawn if still and drawn is not None else shapes, path, writing.level, walk=walk)
     nothing = bool(failed) and len(failed) == sum(1 for files in targets if files)
     for line in failed[: len(failed) - nothing]:
         print(f"voxgan: {line}", file=sys.stderr)

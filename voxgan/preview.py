@@ -7,6 +7,7 @@ left shoulder of whoever looks.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,24 @@ from torch.nn import functional
 
 from voxgan.errors import MissingExtraError, SurfaceError, UsageError
 from voxgan.files import atomic_write
+from voxgan.preview_rays import crossed_cells, filled, floor_light, march, ray_segments, shade
 
-__all__ = ["BACKGROUND", "COLOUR", "picture", "sheet", "turntable", "write_gif", "write_png"]
+__all__ = [
+    "BACKGROUND",
+    "COLOUR",
+    "ZOOM",
+    "arrange",
+    "coarser",
+    "glance",
+    "group",
+    "picture",
+    "png_bytes",
+    "sheet",
+    "span",
+    "turntable",
+    "write_gif",
+    "write_png",
+]
 
 COLOUR = (108, 152, 205)
 """Red, green, blue of a shape, 0 to 255."""
@@ -29,10 +46,11 @@ COLOUR = (108, 152, 205)
 BACKGROUND = (250, 250, 251)
 """Red, green, blue where nothing is, 0 to 255."""
 
+ZOOM = 1.05
+"""How large shapes are drawn: at 1 the whole cube fits from every azimuth, at this every normalised shape does."""
+
 _SUPERSAMPLING = 2  # rays per pixel and direction: smooth edges
-_STEP = 0.25  # of a cell: half a cell misses slivers of sharp edges, which then look like saws
-_STEPS_AT_ONCE = 4
-_GAMMA = 2.2
+_GLANCE, _GLANCE_SIDE = 24, 64  # shapes, and cells along a side, at most
 
 
 @torch.inference_mode()
@@ -44,7 +62,7 @@ def picture(
     level: float = 0.5,
     colour: tuple[int, int, int] = COLOUR,
     *,
-    zoom: float = 1.05,
+    zoom: float = ZOOM,
     shadow: bool = True,
 ) -> NDArray[np.uint8]:
     """Draw one shape.
@@ -93,26 +111,26 @@ def picture(
     R = grid.shape[0]
     padded = functional.pad(grid, (1, 1, 1, 1, 1, 1))  # a shape that touches the grid's edge is closed there
     background = torch.tensor(BACKGROUND, dtype=torch.float32) / 255
-    crossed = _crossed_cells(padded, level)
+    crossed = crossed_cells(padded, level)
     if not len(crossed):
         flat = np.broadcast_to(np.array(BACKGROUND, np.uint8), (size, size, 3))
         return np.ascontiguousarray(flat)
 
     right, up, towards = _camera(azimuth, elevation)
     fine = size * _SUPERSAMPLING
-    pixel = _span(elevation, zoom) / fine
+    pixel = span(elevation, zoom) / fine
     across = (torch.arange(fine, dtype=torch.float32) + 0.5) * pixel - 0.5 * fine * pixel
     image = background.expand(fine, fine, 3).clone()
     if shadow:
         floor = float(crossed[:, 2].min()) / R - 0.5
-        image *= _floor_light(_solid(grid, level), floor, across, right, up, towards).unsqueeze(-1)
+        image *= floor_light(filled(grid, level), floor, across, right, up, towards).unsqueeze(-1)
 
-    row, column, near, far = _ray_segments(crossed, R, pixel, fine, right, up, towards)
+    row, column, near, far = ray_segments(crossed, R, pixel, fine, right, up, towards)
     origin = across[column].unsqueeze(-1) * right - across[row].unsqueeze(-1) * up
-    ray, points = _march(padded, level, origin, -towards, near, far)
+    ray, points = march(padded, level, origin, -towards, near, far)
     if len(ray):
         base = torch.tensor(colour, dtype=torch.float32) / 255
-        image[row[ray], column[ray]] = _shade(padded, level, points, base, right, up, towards)
+        image[row[ray], column[ray]] = shade(padded, level, points, base, right, up, towards)
     image = functional.avg_pool2d(image.permute(2, 0, 1).unsqueeze(0), _SUPERSAMPLING)[0].permute(1, 2, 0)
     result: NDArray[np.uint8] = (image * 255).round().clamp(0, 255).to(torch.uint8).contiguous().numpy()
     return result
@@ -127,7 +145,7 @@ def sheet(
     level: float = 0.5,
     colour: tuple[int, int, int] = COLOUR,
     *,
-    zoom: float = 1.05,
+    zoom: float = ZOOM,
     shadow: bool = True,
 ) -> NDArray[np.uint8]:
     """Draw many shapes in rows, from left to right and from the top down.
@@ -178,6 +196,162 @@ def sheet(
     return whole
 
 
+def arrange(count: int, size: tuple[int, int], columns: int | None = None) -> tuple[int, int, int]:
+    """Say how many shapes stand side by side in a picture of a given size.
+
+    Parameters
+    ----------
+    count : int
+        How many shapes there are.
+    size : (int, int), pixels
+        Width and height.
+    columns : int, optional
+        How many stand in a row; without it, as many as make them largest.
+
+    Returns
+    -------
+    columns, rows : int
+    tile : int, pixels
+        Side of the square that each shape has; they stand in the middle of the picture without gaps.
+
+    Raises
+    ------
+    UsageError
+        If there is no shape, or an option is out of its range.
+
+    Examples
+    --------
+    >>> arrange(3, (900, 400))
+    (3, 1, 300)
+    """
+    width, height = size
+    if not (1 <= width <= 8192 and 1 <= height <= 8192):
+        raise UsageError(f"size={tuple(size)}: expected width and height of 1 to 8192 pixels")
+    if not count:
+        raise UsageError("no shapes to draw: expected at least 1")
+    if columns is not None and columns < 1:
+        raise UsageError(f"columns={columns}: expected at least 1")
+
+    def choice(columns: int) -> tuple[int, int, int]:
+        rows = math.ceil(count / columns)
+        return min(width // columns, height // rows), -columns * rows, -columns
+
+    tile, places, chosen = max(map(choice, [min(columns, count)] if columns else range(1, count + 1)))
+    if not tile:
+        raise UsageError(f"size={tuple(size)}: too small for {count} shapes; give more pixels or fewer shapes")
+    return -chosen, places // chosen, tile
+
+
+def span(elevation: float, zoom: float = ZOOM) -> float:
+    """Return what the side of one shape's picture measures, in lengths of the unit cube.
+
+    Examples
+    --------
+    >>> round(span(0, zoom=1), 3)  # the turning cube's diagonal
+    1.414
+    """
+    e = math.radians(abs(elevation))
+    corner = math.sqrt(0.5)
+    return 2 * max(corner, 0.5 * math.cos(e) + corner * math.sin(e)) / zoom
+
+
+def group(
+    occupancies: ArrayLike,
+    size: tuple[int, int] = (1024, 768),
+    columns: int | None = None,
+    azimuth: float = 35.0,
+    elevation: float = 25.0,
+    level: float = 0.5,
+) -> NDArray[np.uint8]:
+    """Draw many shapes as one picture of a given size; where one has no surface stands the word "empty".
+
+    Parameters
+    ----------
+    occupancies : array (B, R, R, R), in [0, 1]
+        The shapes.
+    size : (int, int), pixels
+        Width and height.
+    columns : int, optional
+        How many stand in a row; without it, as many as make them largest.
+    azimuth, elevation, level
+        As for `picture`.
+
+    Returns
+    -------
+    array (height, width, 3), uint8
+
+    Raises
+    ------
+    UsageError, SurfaceError
+        As for `sheet`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> group(np.zeros((2, 4, 4, 4)), size=(48, 32)).shape
+    (32, 48, 3)
+    """
+    grids = np.asarray(occupancies)
+    columns, rows, tile = arrange(len(grids), size, columns)
+    width, height = size
+    whole = np.empty((height, width, 3), np.uint8)
+    whole[:] = BACKGROUND
+    left, top = (width - columns * tile) // 2, (height - rows * tile) // 2
+    drawn = sheet(grids, columns, azimuth, elevation, tile, level)
+    whole[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    inside = (grids > level).any(axis=(1, 2, 3))
+    for place in np.flatnonzero(~inside):
+        _write(whole, left + (place % columns + 0.5) * tile, top + (place // columns + 0.5) * tile, "empty", tile // 6)
+    return whole
+
+
+def glance(occupancies: ArrayLike) -> NDArray[np.uint8]:
+    """Draw the first shapes small, in a second or two however many there are; below stands how many are not drawn.
+
+    Parameters
+    ----------
+    occupancies : array (B, R, R, R), in [0, 1]
+        At least one shape.
+
+    Returns
+    -------
+    array (height, width, 3), uint8
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> glance(np.zeros((3, 4, 4, 4))).shape
+    (128, 384, 3)
+    """
+    grids = np.asarray(occupancies)
+    count = len(grids)
+    grids = coarser(grids[:_GLANCE], _GLANCE_SIDE)
+    columns, tile = (1, 256) if count == 1 else (min(count, 6), 128)
+    whole = sheet(grids, columns, size=tile)
+    if count > _GLANCE:
+        strip = np.empty((24, whole.shape[1], 3), np.uint8)
+        strip[:] = BACKGROUND
+        _write(strip, whole.shape[1] / 2, 12, f"{_GLANCE} of {count} shapes")
+        whole = np.concatenate([whole, strip])
+    return whole
+
+
+def coarser(occupancies: ArrayLike, most: int) -> NDArray[np.float32]:
+    """Return grids (B, R, R, R) with at most so many cells along a side, each the mean of those that it covers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> coarser(np.ones((2, 16, 16, 16)), 8).shape, coarser(np.ones((2, 4, 4, 4)), 8).shape
+    ((2, 8, 8, 8), (2, 4, 4, 4))
+    """
+    grids = np.asarray(occupancies, np.float32)
+    if grids.shape[-1] <= most:
+        return grids
+    means: NDArray[np.float32] = functional.adaptive_avg_pool3d(torch.from_numpy(grids), most).numpy()
+    return means
+
+
 def turntable(
     occupancy: ArrayLike,
     frames: int = 24,
@@ -187,7 +361,7 @@ def turntable(
     level: float = 0.5,
     colour: tuple[int, int, int] = COLOUR,
     *,
-    zoom: float = 1.05,
+    zoom: float = ZOOM,
     shadow: bool = True,
 ) -> list[NDArray[np.uint8]]:
     """Draw one shape from all around, for `write_gif`.
@@ -245,10 +419,25 @@ def write_png(path: str | Path, picture: ArrayLike) -> None:
     MissingExtraError
         If Pillow is not installed.
     """
-    pixels = _checked_picture(picture)
-    image = _pillow().fromarray(pixels)
+    content = png_bytes(picture)
     with atomic_write(path) as partial:
-        image.save(partial, format="PNG", optimize=True)
+        partial.write_bytes(content)
+
+
+def png_bytes(picture: ArrayLike) -> bytes:
+    """Return one picture (H, W, 3), uint8, as the content of a PNG file.
+
+    Raises
+    ------
+    UsageError
+        If that is no picture.
+    MissingExtraError
+        If Pillow is not installed.
+    """
+    content = io.BytesIO()
+    pixels = _checked_picture(picture)
+    _pillow().fromarray(pixels).save(content, format="PNG", optimize=True)
+    return content.getvalue()
 
 
 def write_gif(
@@ -341,6 +530,19 @@ def _checked_picture(picture: ArrayLike) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
+def _write(picture: NDArray[np.uint8], x: float, y: float, text: str, height: int = 17) -> None:
+    """Write a word in grey into a picture, its middle at (x, y), its letters at most 17 pixels high."""
+    image = _pillow().fromarray(picture)
+    from PIL import ImageDraw, ImageFont
+
+    try:
+        font = ImageFont.load_default(min(max(height, 6), 17))
+        ImageDraw.Draw(image).text((x, y), text, fill=(112, 112, 122), anchor="mm", font=font)
+    except (ImportError, OSError, TypeError, ValueError):  # a Pillow without FreeType: the picture has no words then
+        return
+    picture[:] = np.asarray(image)
+
+
 def _pillow() -> ModuleType:
     """Import Pillow's Image, late: drawing does not need it, encoding does."""
     try:
@@ -364,201 +566,3 @@ def _camera(azimuth: float, elevation: float) -> tuple[Tensor, Tensor, Tensor]:
     up = (-math.sin(a) * math.sin(e), math.cos(a) * math.sin(e), math.cos(e))
     towards = (math.sin(a) * math.cos(e), -math.cos(a) * math.cos(e), math.sin(e))
     return torch.tensor(right), torch.tensor(up), torch.tensor(towards)
-
-
-def _span(elevation: float, zoom: float) -> float:
-    """Return what the picture's side measures in the unit cube's lengths: at zoom 1, the turning cube."""
-    e = math.radians(abs(elevation))
-    corner = math.sqrt(0.5)
-    return 2 * max(corner, 0.5 * math.cos(e) + corner * math.sin(e)) / zoom
-
-
-def _crossed_cells(padded: Tensor, level: float) -> Tensor:
-    """Return the index (N, 3) of each corner of the grid's cells where the eight around it disagree."""
-    inside = padded >= level
-    some = every = inside
-    for axis in range(3):
-        n = some.shape[axis] - 1
-        some = some.narrow(axis, 0, n) | some.narrow(axis, 1, n)
-        every = every.narrow(axis, 0, n) & every.narrow(axis, 1, n)
-    return (some & ~every).nonzero()
-
-
-def _ray_segments(
-    crossed: Tensor, R: int, pixel: float, fine: int, right: Tensor, up: Tensor, towards: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return row, column, and the first and last distance that matter, of each pixel that may see a surface.
-
-    The places where the surface passes are splatted on tiles as large as they appear; a pixel then looks
-    at its tile and the eight around it.
-    """
-    centres = crossed / R - 0.5
-    radius = math.sqrt(0.75) / R
-    tile = max(1, math.ceil(radius / pixel))
-    num_tiles = math.ceil(fine / tile) + 2
-    half = 0.5 * fine * pixel
-    x = torch.floor((centres @ right + half) / (pixel * tile)).long() + 1
-    y = torch.floor((half - centres @ up) / (pixel * tile)).long() + 1
-    seen = (x >= 0) & (x < num_tiles) & (y >= 0) & (y < num_tiles)
-    place, depth = (y * num_tiles + x)[seen], -(centres @ towards)[seen]
-    nearest = torch.full((num_tiles * num_tiles,), math.inf).scatter_reduce_(0, place, depth, "amin")
-    furthest = torch.full((num_tiles * num_tiles,), -math.inf).scatter_reduce_(0, place, depth, "amax")
-    nearest = -functional.max_pool2d(-nearest.view(1, num_tiles, num_tiles), 3, 1, 1)[0]
-    furthest = functional.max_pool2d(furthest.view(1, num_tiles, num_tiles), 3, 1, 1)[0]
-    of_pixel = torch.arange(fine) // tile + 1
-    row, column = torch.isfinite(nearest)[of_pixel][:, of_pixel].nonzero(as_tuple=True)
-    near = nearest[of_pixel[row], of_pixel[column]] - radius
-    far = furthest[of_pixel[row], of_pixel[column]] + radius
-    return row, column, near, far
-
-
-def _sample(volume: Tensor, R: int, points: Tensor) -> Tensor:
-    """Return a volume (C, P, P, P), a grid of R³ padded evenly, at points (N, 3) of the unit cube: (C, N)."""
-    at = (points * (2 * R / volume.shape[-1])).flip(-1).view(1, 1, 1, -1, 3)
-    return functional.grid_sample(volume.unsqueeze(0), at, padding_mode="border", align_corners=False)[0, :, 0, 0]
-
-
-def _march(
-    padded: Tensor, level: float, origin: Tensor, along: Tensor, near: Tensor, far: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Walk along the rays to the first crossing of the level; return which rays (N) hit, and where (N, 3)."""
-    volume, R = padded.unsqueeze(0), padded.shape[0] - 2
-    step = _STEP / R
-    ahead = torch.arange(1, _STEPS_AT_ONCE + 1) * step
-    rays, distance, value = torch.arange(len(origin)), near, torch.zeros_like(near)
-    hits, low, high, below, above = [], [], [], [], []
-    while len(rays):
-        stops = distance.unsqueeze(1) + ahead
-        points = origin[rays].unsqueeze(1) + stops.unsqueeze(-1) * along
-        values = _sample(volume, R, points.view(-1, 3))[0].view(-1, _STEPS_AT_ONCE)
-        inside = values >= level
-        hit = inside.any(1)
-        first = inside[hit].int().argmax(1, keepdim=True)
-        before = torch.cat([value.unsqueeze(1), values], 1)[hit]
-        hits.append(rays[hit])
-        high.append(stops[hit].gather(1, first)[:, 0])
-        low.append(high[-1] - step)
-        below.append(before.gather(1, first)[:, 0])
-        above.append(before.gather(1, first + 1)[:, 0])
-        going = ~hit & (stops[:, -1] < far[rays])
-        rays, distance, value = rays[going], stops[going, -1], values[going, -1]
-    if not hits:
-        return torch.empty(0, dtype=torch.long), torch.empty(0, 3)
-    ray = torch.cat(hits)
-    a, b, at_a, at_b = torch.cat(low), torch.cat(high), torch.cat(below), torch.cat(above)
-    for _ in range(2):  # along a ray the trilinear field is a cubic: the second line corrects the first
-        t = a + (b - a) * ((level - at_a) / (at_b - at_a).clamp_min(1e-6)).clamp(0, 1)
-        points = origin[ray] + t.unsqueeze(1) * along
-        at_t = _sample(volume, R, points)[0]
-        over = at_t >= level
-        a, at_a = torch.where(over, a, t), torch.where(over, at_a, at_t)
-        b, at_b = torch.where(over, t, b), torch.where(over, at_t, at_b)
-    return ray, points
-
-
-def _blurred(volume: Tensor, width: int) -> Tensor:
-    """Return the mean (P, P, P) over cubes of an odd `width`; outside of the grid is nothing."""
-    result = volume.unsqueeze(0).unsqueeze(0)
-    for axis in range(3):
-        kernel = tuple(width if i == axis else 1 for i in range(3))
-        margin = tuple(width // 2 if i == axis else 0 for i in range(3))
-        result = functional.avg_pool3d(result, kernel, 1, margin)
-    return result[0, 0]
-
-
-def _gradient(volume: Tensor) -> Tensor:
-    """Return Sobel's gradient (3, P, P, P): a difference along one axis, smoothed along the others."""
-
-    def tap(field: Tensor, axis: int, difference: bool) -> Tensor:
-        n = field.shape[axis]
-        first, last = field.narrow(axis, 0, 1), field.narrow(axis, n - 1, 1)
-        before = torch.cat([first, field.narrow(axis, 0, n - 1)], axis)
-        after = torch.cat([field.narrow(axis, 1, n - 1), last], axis)
-        return after - before if difference else before + 2 * field + after
-
-    smooth_z = tap(volume, 2, False)
-    return torch.stack(
-        [
-            tap(tap(smooth_z, 1, False), 0, True),
-            tap(tap(smooth_z, 0, False), 1, True),
-            tap(tap(tap(volume, 2, True), 1, False), 0, False),
-        ]
-    )
-
-
-def _solid(grid: Tensor, level: float) -> Tensor:
-    """Return a grid that is 1 well inside of the surface and 0 well outside, for what casts shadows."""
-    return ((grid - level) / (2 * min(level, 1 - level, 0.1)) + 0.5).clamp(0, 1)
-
-
-def _odd(cells: float) -> int:
-    return 2 * max(1, round(cells / 2)) + 1
-
-
-def _shade(
-    padded: Tensor, level: float, points: Tensor, base: Tensor, right: Tensor, up: Tensor, towards: Tensor
-) -> Tensor:
-    """Return the colour (N, 3), in [0, 1], of points of the surface."""
-    R = padded.shape[0] - 2
-    normal = -functional.normalize(_sample(_gradient(padded), R, points), dim=0).T
-    light = functional.normalize(0.75 * up - 0.5 * right + 0.55 * towards, dim=0)
-    tight, wide = _odd(R * 0.05), _odd(R * 0.16)
-    solid = functional.pad(_solid(padded, level), (wide // 2,) * 6)
-    blurs = torch.stack([_blurred(solid, tight), _blurred(solid, wide)])
-
-    # How much of the surroundings is filled, seen from just above the surface: dark corners.
-    closeness = _sample(blurs[:1], R, points + normal * (0.55 * tight / R))[0]
-    around = _sample(blurs[1:], R, points + normal * (0.55 * wide / R))[0]
-    open_sky = (1 - 1.5 * closeness).clamp(0.3, 1) * (1 - 1.1 * around).clamp(0.35, 1)
-
-    # What stands on the way to the light: a cone that widens.
-    blocked = torch.zeros(len(points))
-    start = points + normal * (1.2 / R)
-    for distance, volume, weight in (
-        (0.06, blurs[:1], 1.3),
-        (0.12, blurs[:1], 1.3),
-        (0.2, blurs, 1.6),
-        (0.3, blurs, 1.6),
-        (0.42, blurs, 1.6),
-    ):
-        density = _sample(volume, R, start + light * distance).mean(0)
-        blocked = torch.maximum(blocked, weight * density)
-    lit = 1 - 0.75 * blocked.clamp(0, 1)
-
-    facing = normal @ light
-    diffuse = ((facing + 0.1) / 1.1).clamp_min(0) * lit
-    sky = 0.62 + 0.38 * normal[:, 2]
-    fill = (normal @ towards).clamp_min(0)
-    gloss = (normal @ functional.normalize(light + towards, dim=0)).clamp_min(0) ** 40 * lit
-    brightness = open_sky * (0.36 * sky + 0.16 * fill) + 0.78 * diffuse
-    colour = base**_GAMMA * brightness.unsqueeze(1) + 0.06 * gloss.unsqueeze(1)
-    return colour.clamp(0, 1) ** (1 / _GAMMA)
-
-
-def _floor_light(solid: Tensor, floor: float, across: Tensor, right: Tensor, up: Tensor, towards: Tensor) -> Tensor:
-    """Return how bright the floor is (H, W), 1 where no shadow falls, 1 everywhere if seen from the side."""
-    fine = len(across)
-    fade = min(1.0, max(0.0, float(towards[2]) / 0.2))
-    if fade < 1e-3:
-        return torch.ones(fine, fine)
-    R = solid.shape[0]
-    height = (torch.arange(R) + 0.5) / R - 0.5 - floor
-    solid = solid * (height >= 0)
-    margin = R // 2
-    maps = []
-    for reach, blur in ((0.07, 0.03), (0.45, 0.16)):
-        shade = (solid * torch.exp(-height / reach)).sum(2) / (R * reach)
-        shade = functional.pad(shade.clamp(0, 1), (margin,) * 4).unsqueeze(0)
-        width = _odd(R * blur)
-        for _ in range(3):
-            shade = functional.avg_pool2d(shade, width, 1, width // 2)
-        maps.append(shade)
-    shade = (0.30 * maps[0] + 0.34 * maps[1])[0]
-    # The ray of pixel (i, j) meets the floor in (x, y).
-    start_z = -across * up[2]
-    t = (start_z - floor) / towards[2]
-    x = across.unsqueeze(0) * right[0] + (-across * up[0] - t * towards[0]).unsqueeze(1)
-    y = across.unsqueeze(0) * right[1] + (-across * up[1] - t * towards[1]).unsqueeze(1)
-    at = torch.stack([y, x], -1) * (2 * R / (R + 2 * margin))
-    dark = functional.grid_sample(shade.view(1, 1, *shade.shape), at.unsqueeze(0), align_corners=False)[0, 0]
-    return 1 - fade * dark

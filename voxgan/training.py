@@ -24,12 +24,14 @@ from torch import Tensor
 
 from voxgan import checkpoint, models, presets
 from voxgan.batches import Plan, finish_batch, step_seed
-from voxgan.checkpoint import describe, find_device, load_state, save_model, save_state
+from voxgan.checkpoint import describe, find_device, load_state, save_class_latents, save_model, save_state
+from voxgan.class_latents import fit_class_latents
 from voxgan.dataset import Dataset
 from voxgan.errors import (
     CheckpointError,
     DatasetError,
     DivergedError,
+    InputError,
     MissingExtraError,
     StorageError,
     UsageError,
@@ -139,6 +141,8 @@ def train(
     **options: Any,
 ) -> Model:
     """Train a model on a data set, into a new run folder.
+
+    A model with an image encoder gets class latents at the end (`voxgan.class_latents`), so that it can be sampled.
 
     Parameters
     ----------
@@ -364,7 +368,12 @@ class _Run:
                     raise KeyboardInterrupt(f"stopped after step {done}; {self._whole()}")
         if done == start:  # the last stop may have come between its state and its weights
             self.save(done)
-        return self.snapshot()
+        model = self.snapshot()
+        if "image" in model.conditions:
+            with contextlib.suppress(InputError):  # codes that are not finite: samples are the prior's then
+                model.class_latents = fit_class_latents(model, self.data)
+                save_class_latents(model.class_latents, self.folder)
+        return model
 
     def _due(self, done: int, every: int) -> bool:
         return every > 0 and (done % every == 0 or done == self.training.steps)

@@ -190,7 +190,7 @@ def without_specks(occupancy: NDArray[Any], level: float = 0.5, share: float = 0
     >>> float(cleaned[5, 5, 5]), float(cleaned[14, 14, 14])
     (1.0, 0.0)
     """
-    from scipy.ndimage import binary_dilation, label
+    from scipy.ndimage import label
 
     grid = np.array(occupancy, np.float32)
     inside = grid > level
@@ -200,11 +200,23 @@ def without_specks(occupancy: NDArray[Any], level: float = 0.5, share: float = 0
     specks = (sizes < share * inside.sum())[parts]
     if specks.any():
         kept = inside & ~specks
-        around = binary_dilation(specks, np.ones((3, 3, 3))) & ~binary_dilation(kept)
+        around = _grown(specks, corners=True) & ~_grown(kept, corners=False)
         grid[specks | around] = 0
     outside, _ = label(np.pad(grid <= level, 1, constant_values=True))
     grid[(outside != outside[0, 0, 0])[1:-1, 1:-1, 1:-1] & (grid <= level)] = 1
     return grid
+
+
+def _grown(cells: NDArray[np.bool_], corners: bool) -> NDArray[np.bool_]:
+    """Return the cells and all that share a face with one; with `corners` also those that share an edge or a corner."""
+    grown = cells.copy()
+    for axis in range(3):
+        source = grown.copy() if corners else cells
+        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        grown[tuple(ahead)] |= source[tuple(behind)]
+        grown[tuple(behind)] |= source[tuple(ahead)]
+    return grown
 
 
 def write_npz(path: str | Path, shapes: Shapes) -> None:
@@ -249,10 +261,14 @@ def read_volume(path: str | Path) -> Shapes:
     """
     path = Path(path)
     try:
-        if path.is_file() and path.stat().st_size > _MAX_BYTES:
+        if path.exists() and not path.is_file():
+            raise StorageError(f"cannot read {path}: it is no file; expected a volume, npz or binvox")
+        if path.exists() and path.stat().st_size > _MAX_BYTES:
             raise InputError(f"{path}: over {_MAX_BYTES >> 20} MB; expected one volume, save shapes one by one")
         content = path.read_bytes()
     except OSError as error:
+        if isinstance(error, StorageError):
+            raise
         raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
     try:
         return (_parse_npz if path.suffix.lower() == ".npz" else _parse_binvox)(content)

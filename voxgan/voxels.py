@@ -7,6 +7,8 @@ cube. Shape letters everywhere: B batch, C channels, R resolution, L latent, K c
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from voxgan.errors import InputError, UsageError, nearest
 if TYPE_CHECKING:
     import trimesh
 
-__all__ = ["FILL", "MAX_SIDE", "RESOLUTIONS", "Shapes", "cell_centres", "frame"]
+__all__ = ["FILL", "MAX_SIDE", "RENDERERS", "RESOLUTIONS", "Shapes", "cell_centres", "frame"]
 
 FILL = 15 / 16
 """Longest side of a normalised shape, as a part of the unit cube (60 of 64 cells)."""
@@ -29,6 +31,8 @@ RESOLUTIONS = (16, 32, 64, 128)
 
 MAX_SIDE = 512
 """Cells along a side of the largest grid that is read or made."""
+
+RENDERERS = ("auto", "pyvista", "rays")
 
 _PRINTING = (".stl", ".3mf")
 _PRINTING_SIZE_MM = 100.0
@@ -210,17 +214,90 @@ class Shapes:
         grids = np.stack([without_specks(grid, level, share) for grid in self.occupancy])
         return Shapes(grids, self.scale, self.centre)
 
-    def picture(self, azimuth: float = 35.0, elevation: float = 25.0, size: int = 256) -> NDArray[np.uint8]:
-        """Return the shapes drawn side by side, (height, width, 3), without OpenGL."""
-        from voxgan.preview import sheet
+    def render(
+        self,
+        size: tuple[int, int] = (1024, 768),
+        azimuth: float = 35.0,
+        elevation: float = 25.0,
+        columns: int | None = None,
+        level: float = 0.5,
+        renderer: str = "auto",
+    ) -> NDArray[np.uint8]:
+        """Return a picture of the shapes side by side; needs no display.
 
-        return sheet(self.occupancy, azimuth=azimuth, elevation=elevation, size=size)
+        Parameters
+        ----------
+        size : (int, int), pixels
+            Width and height.
+        azimuth, elevation : float, degrees
+            0, 0 looks level at the front; azimuth 90 stands on +x, elevation 90 looks straight down.
+        columns : int, optional
+            How many stand in a row; without it, as many as make them largest.
+        level : float
+            Occupancy at which the surface lies.
+        renderer : {"auto", "pyvista", "rays"}
+            ``pyvista`` draws with OpenGL (extra ``viewer``). ``rays`` draws the same view on the processor, the same on
+            every machine. ``auto`` takes PyVista, and where that or OpenGL is missing it warns and takes rays.
 
-    def show(self) -> None:
-        """Open the shapes in an interactive window (extra ``viewer``)."""
-        import importlib
+        Returns
+        -------
+        array (height, width, 3), uint8
 
-        importlib.import_module("viewer.scene").show(self)
+        Raises
+        ------
+        UsageError
+            If there is no shape, or an option is out of its range; with ``pyvista`` also if it cannot draw here.
+
+        Examples
+        --------
+        >>> ball = Shapes(np.linalg.norm(cell_centres(16), axis=-1) < 0.4)
+        >>> ball.render(size=(64, 48), renderer="rays").shape
+        (48, 64, 3)
+        """
+        if renderer not in RENDERERS:
+            raise UsageError(f"renderer {renderer!r}; {nearest(renderer, RENDERERS)}")
+        picture: NDArray[np.uint8]
+        if renderer == "pyvista" or (renderer == "auto" and _opengl_works()):
+            scene = importlib.import_module("viewer.scene")
+            picture = scene.screenshot(self, size, columns, level, azimuth, elevation)
+        else:
+            from voxgan.preview import group
+
+            picture = group(self.occupancy, size, columns, azimuth, elevation, level)
+        return picture
+
+    def show(self, columns: int | None = None, level: float = 0.5) -> None:
+        """Open the shapes in a window (extra ``viewer``); in a notebook, show them there, to be turned with the mouse.
+
+        Parameters
+        ----------
+        columns, level
+            As for `render`.
+
+        Raises
+        ------
+        MissingExtraError, UsageError
+            If a window cannot be opened: PyVista, OpenGL or a display is missing; `render` needs none of them.
+        """
+        importlib.import_module("viewer.scene").show(self, columns, level)
+
+    def _repr_png_(self) -> bytes | None:
+        """Return what a notebook shows of a cell's value: a small picture of the first shapes."""
+        from voxgan.preview import glance, png_bytes
+
+        return png_bytes(glance(self.occupancy)) if len(self) else None
+
+
+def _opengl_works() -> bool:
+    """Say whether PyVista can draw here; warn where it cannot."""
+    from voxgan.graphics import check_graphics
+
+    try:
+        check_graphics("drawing with PyVista")
+    except UsageError as error:
+        warnings.warn(f"drawn by casting rays instead: {error}", stacklevel=3)
+        return False
+    return True
 
 
 def _checked(values: NDArray[Any] | None, name: str, shape: tuple[int, ...]) -> NDArray[np.float64] | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voxgan.axes import AXES, front_of, turn, turned
 from voxgan.dataset import MODES
 from voxgan.errors import InputError, UsageError, nearest
 from voxgan.volumes import read_volume, resample
@@ -34,14 +35,9 @@ __all__ = [
     "load_grid",
     "load_mesh",
     "load_volume",
-    "turn",
     "with_splits",
 ]
 
-AXES = ("x", "-x", "y", "-y", "z", "-z")
-"""What `up` and `front` may be."""
-
-_FRONT_OF_UP = {"y": "z", "-y": "z"}  # for other ways up, −y
 _GLB_FRONTS = {"-y": "z", "y": "-z"}  # said of the mesh as it stands z up → in the file's own axes
 
 
@@ -172,7 +168,7 @@ def chosen_axes(options: Options, up: str = "z", front: str = "-y", path: str = 
     if options.front is not None:
         check_axes(up, options.front)
         return up, options.front
-    return up, front if front[-1] != up[-1] else _FRONT_OF_UP.get(up, "-y")
+    return up, front if front[-1] != up[-1] else front_of(up)
 
 
 def with_splits(items: Sequence[Item], test_share: float) -> list[Item]:
@@ -191,33 +187,6 @@ def with_splits(items: Sequence[Item], test_share: float) -> list[Item]:
                 left -= 1
             found.append(item)
     return found
-
-
-# ------------------------------------------------------------------------------------------------ turning
-def turn(up: str, front: str) -> NDArray[np.float64]:
-    """Return the rotation (3, 3) that brings a source's own axes to the house's: up to z, front to −y.
-
-    Examples
-    --------
-    >>> turn("y", "z").astype(int).tolist()
-    [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
-    """
-    z, forward = _direction(up), _direction(front)
-    return np.stack([np.cross(z, forward), -forward, z]) + 0.0  # no −0
-
-
-def _direction(axis: str) -> NDArray[np.float64]:
-    vector = np.zeros(3)
-    vector["xyz".index(axis[-1])] = -1.0 if axis.startswith("-") else 1.0
-    return vector
-
-
-def _turned_grid(grid: NDArray[Any], rotation: NDArray[np.float64]) -> NDArray[Any]:
-    """Return a grid whose axes lie as `rotation`, of quarter turns, takes them."""
-    order = np.abs(rotation).argmax(axis=1)
-    flips = tuple(axis for axis in range(3) if rotation[axis, order[axis]] < 0)
-    turned: NDArray[Any] = np.flip(np.transpose(grid, order), flips)
-    return turned
 
 
 # ------------------------------------------------------------------------------------------------ framing
@@ -253,8 +222,8 @@ def load_grid(
     by default these count cells.
     """
     rotation = turn(item.up, item.front)
-    turned = _turned_grid(grid, rotation)
-    shapes = resample(turned, resolution)
+    facing = turned(grid, rotation)
+    shapes = resample(facing, resolution)
     scale, centre = _frame_of(shapes)
     distance = None
     if mode == "sdf":
@@ -265,7 +234,7 @@ def load_grid(
         from voxgan.volumes import surface_cells
 
         shapes = Shapes(surface_cells(shapes.occupancy[0] > 0.5), shapes.scale, shapes.centre)
-    middle = rotation.T @ (centre - np.array(turned.shape) / 2) + np.array(grid.shape) / 2
+    middle = rotation.T @ (centre - np.array(facing.shape) / 2) + np.array(grid.shape) / 2
     transform = np.column_stack([rotation.T * (scale * cell), middle * cell + np.array(list(corner), np.float64)])
     return Loaded(shapes, transform, None, distance)
 

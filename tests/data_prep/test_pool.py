@@ -131,8 +131,8 @@ def test_stopped_amid_the_work_no_process_is_left():
 
 def test_a_process_that_is_killed_from_outside_costs_one_shape(worker):
     assert worker.build(item(), RECIPE).row is not None
-    worker._process.send_signal(signal.SIGKILL)
-    worker._process.wait()
+    worker.child._process.send_signal(signal.SIGKILL)
+    worker.child._process.wait()
     assert worker.build(item(), RECIPE).row is not None  # it was idle: a new one takes the job
 
 
@@ -140,7 +140,7 @@ def test_processes_end_when_the_first_one_is_killed(tmp_path):
     """Their standard input ends, and so do they."""
     script = (
         "import sys, time\nfrom data_prep.pool import Limits, Worker\nfrom tests_items import one, recipe\n"
-        "w = Worker(Limits()); w.build(one, recipe); print(w._process.pid, flush=True); time.sleep(60)\n"
+        "w = Worker(Limits()); w.build(one, recipe); print(w.child._process.pid, flush=True); time.sleep(60)\n"
     )
     (tmp_path / "tests_items.py").write_text(
         "from data_prep.sources import Item\nfrom data_prep.worker import Recipe\n"

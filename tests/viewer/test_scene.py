@@ -60,6 +60,7 @@ def test_an_empty_shape_leaves_a_word() -> None:
     assert seen[:, :150].any()
     rows, columns = np.nonzero(seen[:, 150:])
     assert 0 < len(rows) < 800 and np.ptp(rows) < 40 and np.ptp(columns) > 15
+    assert abs(rows.mean() - 75) < 5 and abs(columns.mean() - 75) < 5
 
 
 @pytest.mark.usefixtures("graphics")
@@ -71,14 +72,23 @@ def test_a_shape_of_another_scale_is_shown_in_its_place() -> None:
 
 
 @pytest.mark.usefixtures("graphics")
+def test_a_full_grid_is_a_cube_and_the_level_counts() -> None:
+    areas = [
+        drawn(scene.screenshot(voxels.Shapes(grid), (64, 64), level=level)).sum()
+        for grid, level in ((np.ones((8, 8, 8)), 0.5), (np.full((8, 8, 8), 0.4), 0.3))
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=0.1) and areas[0] > 0.3 * 64 * 64
+
+
+@pytest.mark.usefixtures("graphics")
 def test_plotters_are_closed_even_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import pyvista
 
     closed = []
     close = pyvista.Plotter.close
     monkeypatch.setattr(pyvista.Plotter, "close", lambda self: (closed.append(self), close(self))[1])
-    with pytest.raises(UsageError, match="columns=0"):
-        scene.screenshot(voxels.Shapes(box_and_rod()), size=(16, 16), columns=0)
+    with pytest.raises(UsageError, match="elevation=100"):
+        scene.screenshot(voxels.Shapes(box_and_rod()), size=(16, 16), elevation=100)
     assert closed
 
 
@@ -89,7 +99,7 @@ def test_show_opens_one_window_and_closes_it(monkeypatch: pytest.MonkeyPatch) ->
     calls = []
     show, close = pyvista.Plotter.show, pyvista.Plotter.close
     monkeypatch.setattr(pyvista, "OFF_SCREEN", True)
-    monkeypatch.setattr(scene, "_has_screen", lambda: True)
+    monkeypatch.setattr(scene, "has_screen", lambda: True)
     monkeypatch.setattr(pyvista.Plotter, "show", lambda self: (calls.append("show"), show(self))[1])
     monkeypatch.setattr(pyvista.Plotter, "close", lambda self: (calls.append("close"), close(self))[1])
     scene.show(voxels.Shapes(box_and_rod()))
@@ -111,9 +121,9 @@ def test_without_pyvista(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opengl, "_probe", lambda: None)
-    monkeypatch.setattr(scene, "_has_screen", lambda: False)
-    with pytest.raises(UsageError, match="no screen"):
-        scene.show(voxels.Shapes(box_and_rod()))
+    monkeypatch.setattr(scene, "has_screen", lambda: False)
+    with pytest.raises(UsageError, match=r"no display .*take a picture of them, shapes\.render\(\)"):
+        voxels.Shapes(box_and_rod()).show()
 
 
 def test_import_does_not_bring_pyvista() -> None:

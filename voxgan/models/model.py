@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from voxgan.adversarial.gate import accuracy
 from voxgan.errors import InputError, UsageError, nearest
 from voxgan.networks import Discriminator, Generator
 from voxgan.voxels import RESOLUTIONS, Shapes
+
+if TYPE_CHECKING:
+    from voxgan.class_latents import ClassLatents
 
 __all__ = ["Background", "Batch", "Config", "Model", "Phase", "always", "bernoulli", "make_config"]
 
@@ -189,6 +192,8 @@ class Model(nn.Module):
         Sub-networks of which training keeps a moving average, used for sampling.
     conditions : tuple of str
         What a training batch must hold beside ``occupancy``: ``image`` for photo models.
+    class_latents : ClassLatents or None
+        A Gaussian for each class, where one was fitted: `voxgan.class_latents`. Samples come from these then.
     """
 
     Config: ClassVar[type[Options]] = Config
@@ -201,6 +206,7 @@ class Model(nn.Module):
     def __init__(self, config: Options) -> None:
         super().__init__()
         self.config = config
+        self.class_latents: ClassLatents | None = None
 
     def __repr__(self) -> str:
         c = self.config
@@ -225,14 +231,21 @@ class Model(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that `class_name` may name in `sample_latents` and `generate`."""
+        if self.class_latents is not None:
+            return self.class_latents.names
+        return self.config.classes if len(self.config.classes) == 1 else ()
+
     def draw_latents(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw z from the prior, (count, L)."""
         draw = torch.rand if self.config.prior == "uniform" else torch.randn
         z = draw(count, self.config.latent, generator=generator, device=None if generator else self.device)
         return z.to(self.device)
 
-    def sample_latents(self, count: int, seed: int | None = None) -> Tensor:
-        """Draw latents from the prior.
+    def sample_latents(self, count: int, seed: int | None = None, class_name: str | None = None) -> Tensor:
+        """Draw latents: from the prior, or from `class_latents` where the model has them.
 
         Parameters
         ----------
@@ -240,21 +253,37 @@ class Model(nn.Module):
             How many.
         seed : int, optional
             The same seed gives the same latents, on any device.
+        class_name : str, optional
+            Only of this class, one of `classes`; without it, of any.
 
         Returns
         -------
         Tensor, (count, L)
+
+        Raises
+        ------
+        UsageError
+            For a count below 1, a seed of too many bits, or a class that the model cannot choose.
         """
         if not isinstance(count, int | np.integer) or count < 1:
             raise UsageError(f"{count!r} shapes asked for; expected a whole number from 1 up")
         if seed is not None and not -(2**63) <= int(seed) < 2**63:
             raise UsageError(f"seed={seed}: expected a number of at most 63 bits")
+        if class_name is not None and class_name not in self.classes:
+            known = nearest(class_name, self.classes) if self.classes else "it draws shapes of any class only"
+            raise UsageError(f"no class {class_name!r} in this {self.name} model; {known}")
         source = torch.Generator()
         if seed is None:
             source.seed()
         else:
             source.manual_seed(seed)
-        return self.draw_latents(count, source)
+        if self.class_latents is None:
+            return self.draw_latents(count, source)
+        if class_name is None:
+            labels = torch.randint(len(self.classes), (count,), generator=source)
+        else:
+            labels = torch.full((count,), self.classes.index(class_name))
+        return self.class_latents.sample(labels, source).to(self.device)
 
     def decode(self, z: Tensor | NDArray[Any]) -> Shapes:
         """Turn latents into shapes.
@@ -283,9 +312,9 @@ class Model(nn.Module):
             parts = [self.generator(part)[:, 0].float().cpu() for part in torch.split(latents, _MAX_BATCH)]
         return Shapes(torch.cat(parts).numpy())
 
-    def generate(self, count: int = 1, seed: int | None = None) -> Shapes:
+    def generate(self, count: int = 1, seed: int | None = None, class_name: str | None = None) -> Shapes:
         """Make shapes from noise: `decode` of `sample_latents`."""
-        return self.decode(self.sample_latents(count, seed))
+        return self.decode(self.sample_latents(count, seed, class_name))
 
     def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
         """Make shapes from photos, where the model can (`vae_gan3d`)."""

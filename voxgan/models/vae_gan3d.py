@@ -258,6 +258,28 @@ class VAEGAN3D(Model):
             mean: Tensor = self.encoder(images.to(self.device))[0]
         return mean.clone()
 
+    def encode_shapes(self, occupancy: Tensor | NDArray[Any], num_views: int = 4, seed: int = 0) -> Tensor:
+        """Return the latent means of views drawn of shapes that are known, (B, V, L).
+
+        Parameters
+        ----------
+        occupancy : Tensor or array, (B, R, R, R)
+        num_views : int
+            V views of each, on white, as people hold cameras; drawn by `voxgan.raycast`.
+        seed : int
+            Of cameras, materials and light.
+        """
+        from voxgan.batches import photos
+        from voxgan.raycast import draw_views, framed, random_cameras
+
+        grids = torch.as_tensor(occupancy, dtype=torch.float32, device=self.device)
+        many = grids.repeat_interleave(num_views, dim=0)
+        generator = torch.Generator().manual_seed(seed)
+        cameras = framed(many, random_cameras(len(many), generator).to(self.device))
+        views = draw_views(many, cameras, generator).permute(0, 2, 3, 1)
+        mirrored = torch.zeros(len(many), dtype=torch.bool, device=self.device)
+        return self.encode(photos(views, None, mirrored, augment=False)).reshape(len(grids), num_views, -1)
+
     def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
         """Make one shape for each photo.
 

@@ -1,0 +1,185 @@
+"""A Gaussian in latent space for each class of a model with an image encoder.
+
+The encoder of a VAE puts the shapes of a class into a small part of the latent space, and what the prior draws lies
+mostly outside of it: there the generator gives fragments. So a density is fitted afterwards to what the encoder says
+of the training shapes, and sampled from in place of the prior (Ghosh et al. 2020, "From variational to deterministic
+autoencoders", arXiv:1903.12436, §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voxgan.errors import DatasetError, InputError, UsageError
+
+if TYPE_CHECKING:
+    from voxgan.dataset import Dataset
+    from voxgan.models.model import Model
+    from voxgan.models.vae_gan3d import VAEGAN3D
+
+__all__ = ["ClassLatents", "fit_class_latents"]
+
+_MAX_SHAPES = 128  # of each class; twice as many gave the same samples
+_MAX_VIEWS = 4  # of each shape
+_SHAPES_AT_ONCE = 8
+_MAX_RANK = 32
+_KEPT = 0.99  # of the variance
+_POOLED = 20  # shapes that the covariance of all classes counts for beside a class's own
+
+
+@dataclass(frozen=True, eq=False)
+class ClassLatents:
+    """A Gaussian for each class: mean + factor · noise.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The K classes.
+    means : Tensor, (K, L)
+    factors : Tensor, (K, L, F)
+        Each covariance is factor · factorᵀ, of rank F at most.
+
+    Raises
+    ------
+    InputError
+        If they do not fit together, or are not finite.
+
+    Examples
+    --------
+    >>> latents = ClassLatents(("flat", "tall"), torch.tensor([[0.0, 9.0], [5.0, 9.0]]), torch.zeros(2, 2, 1))
+    >>> latents.sample(torch.tensor([1, 0]), torch.Generator())
+    tensor([[5., 9.],
+            [0., 9.]])
+    """
+
+    names: tuple[str, ...]
+    means: Tensor
+    factors: Tensor
+
+    def __post_init__(self) -> None:
+        """Refuse what no class could be drawn from."""
+        count = len(self.names)
+        if not count or len(set(self.names)) != count or not all(isinstance(n, str) and n for n in self.names):
+            raise InputError(f"class names {list(self.names)[:5]}; expected one or more, each once")
+        means, factors = tuple(self.means.shape), tuple(self.factors.shape)
+        if len(means) != 2 or means[0] != count or len(factors) != 3 or factors[:2] != means:
+            raise InputError(f"means {means} and factors {factors} of {count} classes; expected (K, L) and (K, L, F)")
+        for tensor in (self.means, self.factors):
+            if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+                raise InputError("class latents that are not finite, or not in single precision")
+
+    def sample(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw one latent of each class in `labels` (B,), which are indices into `names`; return (B, L)."""
+        noise = torch.randn(len(labels), self.factors.shape[2], generator=generator).double()
+        moved = (self.factors.double()[labels] @ noise[..., None])[..., 0]  # double: the same bits for any batch
+        return (self.means.double()[labels] + moved).float()
+
+
+def fit_class_latents(model: Model, data: Dataset, report: Callable[[int, int], None] | None = None) -> ClassLatents:
+    """Fit a Gaussian for each class to what the image encoder makes of a data set's views.
+
+    At most 128 shapes of each class are looked at, from up to four sides. Of each shape the view counts whose
+    reconstruction comes nearest to it: many a view is taken for another class, and would blur the Gaussian.
+
+    Parameters
+    ----------
+    model : Model
+        With an image encoder, trained on these shapes.
+    data : Dataset
+        Its classes are those that get a Gaussian, one for each that has shapes in it. Its views are used, or drawn
+        where it has none.
+    report : callable, optional
+        Called with how many shapes are done, and of how many.
+
+    Returns
+    -------
+    ClassLatents
+        For `Model.class_latents`; `voxgan.checkpoint.save_class_latents` writes them beside the weights.
+
+    Raises
+    ------
+    UsageError
+        If the model has no image encoder.
+    DatasetError
+        If the data set is of another resolution, or empty.
+    InputError
+        If what the encoder gives is not finite.
+    """
+    if not hasattr(model, "encoder"):
+        raise UsageError(
+            f"this {model.name} has no image encoder; class latents are for models that reconstruct photos"
+        )
+    if data.resolution != model.config.resolution:
+        raise DatasetError(f"{data.path}: its grids are {data.resolution}³, the model's {model.config.resolution}³")
+    rows = {name: _evenly(np.flatnonzero(data.labels == label)) for label, name in enumerate(data.classes)}
+    rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
+    if not rows:
+        raise DatasetError(f"{data.path}: has no shapes that class latents could be fitted to")
+    total, done = sum(map(len, rows.values())), 0
+    codes: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
+    for name, chosen in rows.items():
+        for start in range(0, len(chosen), _SHAPES_AT_ONCE):
+            part = chosen[start : start + _SHAPES_AT_ONCE]
+            codes[name].append(_best_codes(cast("VAEGAN3D", model), data, part))
+            done += len(part)
+            if report is not None:
+                report(done, total)
+    return _gaussians({name: np.concatenate(parts) for name, parts in codes.items()})
+
+
+def _evenly(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return at most `_MAX_SHAPES` of the rows, from end to end."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _MAX_SHAPES)).astype(np.int64)]
+
+
+def _best_codes(model: VAEGAN3D, data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return for each shape the latent mean (B, L) of the view that the model reconstructs best."""
+    real = data.occupancy(rows) > 0
+    if data.num_views:
+        codes = _encode_stored(model, data, rows)
+    else:
+        codes = model.encode_shapes(real, _MAX_VIEWS)
+    count, num_views, length = codes.shape
+    found = model.decode(codes.reshape(-1, length)).occupancy >= 0.5
+    found = found.reshape(count, num_views, *found.shape[1:])
+    both = (found & real[:, None]).sum((2, 3, 4))
+    either = (found | real[:, None]).sum((2, 3, 4))
+    best = (both / np.maximum(either, 1)).argmax(axis=1)
+    chosen: NDArray[np.float64] = codes.cpu().double().numpy()[np.arange(count), best]
+    return chosen
+
+
+def _encode_stored(model: VAEGAN3D, data: Dataset, rows: NDArray[np.int64]) -> Tensor:
+    """Return the latent means (B, V, L) of the first views of each shape, on white as in training."""
+    from voxgan.batches import photos
+
+    num_views = min(data.num_views, _MAX_VIEWS)
+    each = np.repeat(rows, num_views)
+    views = torch.from_numpy(data.views(each.tolist(), np.tile(np.arange(num_views), len(rows)).tolist()))
+    images = photos(views, None, torch.zeros(len(views), dtype=torch.bool), augment=False)
+    return model.encode(images).reshape(len(rows), num_views, -1)
+
+
+def _gaussians(codes: dict[str, NDArray[np.float64]]) -> ClassLatents:
+    """Fit a Gaussian of low rank to each class's latents (N, L), its covariance drawn towards that of all classes."""
+    own = {name: z - z.mean(axis=0) for name, z in codes.items()}
+    scatter = {name: centred.T @ centred for name, centred in own.items()}
+    free = max(sum(len(z) - 1 for z in codes.values()), 1)
+    pooled = sum(scatter.values()) / free
+    spectra = []
+    for name, z in codes.items():
+        covariance = (scatter[name] + _POOLED * pooled) / (len(z) - 1 + _POOLED)
+        variances, axes = np.linalg.eigh(covariance)
+        spectra.append((variances[::-1].clip(0), axes[:, ::-1]))
+    shares = [np.cumsum(v) / max(v.sum(), 1e-12) for v, _ in spectra]
+    rank = min(_MAX_RANK, max(int((share < _KEPT).sum()) + 1 for share in shares))
+    factors = np.stack([axes[:, :rank] * np.sqrt(variances[:rank]) for variances, axes in spectra])
+    means = np.stack([z.mean(axis=0) for z in codes.values()])
+    return ClassLatents(tuple(codes), torch.from_numpy(means).float(), torch.from_numpy(factors).float())
