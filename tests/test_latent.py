@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from voxgan.errors import InputError, UsageError
-from voxgan.latent import arithmetic, interpolate
+from voxgan.latent import along, arithmetic, interpolate
 
 GENERATOR = torch.Generator().manual_seed(0)
 A = torch.randn(200, generator=GENERATOR)
@@ -111,3 +111,25 @@ def test_arithmetic_refuses():
         arithmetic("A * 2", LATENTS)
     with pytest.raises(InputError, match=r"\(2,\) and \(1,\)"):
         arithmetic("A + C", LATENTS | {"C": torch.ones(1)})
+
+
+@pytest.mark.parametrize("kind", ["linear", "spherical"])
+def test_along_is_interpolate_piece_by_piece(kind: str) -> None:
+    points = torch.randn(4, 9, generator=torch.Generator().manual_seed(0))
+    for i in range(3):
+        steps = interpolate(points[i], points[i + 1], 5, kind)
+        for k in range(5):
+            assert torch.allclose(along(points, i + k / 4, kind), steps[k], atol=1e-6)
+        assert torch.equal(along(points, i, kind), points[i])
+
+
+def test_along_refuses_what_is_off_the_path() -> None:
+    points = torch.zeros(3, 2)
+    for position in (-0.1, 2.01, float("nan")):
+        with pytest.raises(UsageError, match="0 to 2"):
+            along(points, position)
+    with pytest.raises(UsageError, match="linear"):
+        along(points, 1, "cubic")
+    for wrong in (torch.zeros(3), torch.zeros(0, 2)):
+        with pytest.raises(InputError):
+            along(wrong, 0)

@@ -76,8 +76,9 @@ def assert_same_run(found: Path, expected: Path) -> None:
     assert kinds == {"model", "average", "optimizer"}
     assert [key for key in tensors if not torch.equal(tensors[key], other_tensors[key])] == []
     assert log(found) == log(expected)
-    weights = [json.loads((run / "config.json").read_text())["weights"] for run in (found, expected)]
-    assert weights[0] == weights[1]  # the name and the SHA-256
+    configs = [json.loads((run / "config.json").read_text()) for run in (found, expected)]
+    assert configs[0]["weights"] == configs[1]["weights"]  # the name and the SHA-256
+    assert configs[0].get("class_latents") == configs[1].get("class_latents")
     assert sorted(p.name for p in found.glob("*.safetensors")) == sorted(p.name for p in expected.glob("*.safetensors"))
 
 

@@ -45,6 +45,7 @@ __all__ = ["DISPLAYS", "INTERPOLATIONS", "MAX_ANCHORS", "NUM_DIRECTIONS", "Ancho
 
 NUM_DIRECTIONS = 8
 _MAX_STEPS = 1000  # that can be undone
+_KEPT_SHAPES = 8  # 1 MB each at 64³
 
 
 class Session:
@@ -81,6 +82,7 @@ class Session:
         self._undone: list[State] = []
         self._before: list[State] = []
         self._dragged: str | None = None
+        self._raw: tuple[bytes, Shapes] | None = None  # the last that the network made: the level is moved over it
         self._decoded: dict[tuple[Any, ...], Shapes] = {}
         classes = self.classes
         for i in range(anchors):
@@ -88,7 +90,7 @@ class Session:
                 self.add_class(classes[i % len(classes)])
             else:
                 self.add_random()
-        self._before.clear()
+        self.forget()
 
     # What there is to see
 
@@ -174,8 +176,10 @@ class Session:
         state = self._state
         key = (z.tobytes(), state.level if state.clean else None)
         if key not in self._decoded:
-            shape = self.model.decode(z)
-            while len(self._decoded) > MAX_ANCHORS:
+            if self._raw is None or self._raw[0] != key[0]:
+                self._raw = (key[0], self.model.decode(z))
+            shape = self._raw[1]
+            while len(self._decoded) >= _KEPT_SHAPES:
                 del self._decoded[next(iter(self._decoded))]
             self._decoded[key] = shape.cleaned(state.level) if state.clean else shape
         self._decoded[key] = shape = self._decoded.pop(key)  # the last used stands last
@@ -400,6 +404,11 @@ class Session:
             self._state = self._undone.pop()
         self._dragged = None
 
+    def forget(self) -> None:
+        """Begin here: nothing before this can be undone."""
+        self._before.clear()
+        self._undone.clear()
+
     def settle(self) -> None:
         """End a drag: the next change is a step of its own."""
         self._dragged = None
@@ -488,7 +497,7 @@ class Session:
         content = checked(read_json(path))
         session = cls(load_model(content["model"]["name"]), content["model"]["name"], anchors=0)
         session.restore(content)
-        session._before.clear()
+        session.forget()
         return session
 
     # Inside

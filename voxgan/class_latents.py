@@ -78,7 +78,7 @@ class ClassLatents:
     def sample(self, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Draw one latent of each class in `labels` (B,), which are indices into `names`; return (B, L)."""
         noise = torch.randn(len(labels), self.factors.shape[2], generator=generator).double()
-        moved = (self.factors.double()[labels] @ noise[..., None])[..., 0]  # double: the same bits for any batch
+        moved = (self.factors.double()[labels] @ noise[..., None])[..., 0]  # double: rounded alike everywhere
         return (self.means.double()[labels] + moved).float()
 
 

@@ -122,7 +122,7 @@ def find_latent(
                 report(min(done, steps), steps)
             return loss
 
-        optimizer.step(look)  # type: ignore[arg-type]
+        optimizer.step(look)  # type: ignore[no-untyped-call]
         if report is not None and done < steps:
             report(steps, steps)
     return Found(search.best, search.best_iou)

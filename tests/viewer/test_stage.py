@@ -52,6 +52,7 @@ def session() -> Session:
 def show(session: Session, grid: NDArray[np.float32]) -> None:
     session.model.shown = grid  # type: ignore[assignment]
     session._decoded.clear()
+    session._raw = None
 
 
 @pytest.fixture
@@ -200,6 +201,7 @@ def test_an_error_of_the_session_is_a_message_too(stage: Stage, monkeypatch: pyt
         raise InputError("occupancy holds NaN")
 
     stage.session._decoded.clear()
+    stage.session._raw = None
     monkeypatch.setattr(stage.session.model, "decode", fails)
     stage.update()
     assert stage.message == "occupancy holds NaN"
