@@ -39,7 +39,7 @@ def test_a_shape_of_the_model_is_found_again(prior: str) -> None:
     tried = model.decode(model.sample_latents(48, 0)).occupancy
     before = iou(tried, np.broadcast_to(target, tried.shape)).max()
     found = find_latent(model, target, steps=100)
-    assert found.iou > 0.9 > before
+    assert found.iou > 0.85 and found.iou > before + 0.05
     assert found.z.shape == (8,) and not found.z.requires_grad
     assert found.iou == pytest.approx(iou(model.decode(found.z).occupancy, target[None])[0], abs=0.01)
 
@@ -62,7 +62,7 @@ def test_the_same_seed_finds_the_same_and_another_one_another() -> None:
 
 def test_it_begins_with_given_latents() -> None:
     model = make()
-    z = model.sample_latents(3, 1000)
+    z = torch.cat([model.sample_latents(1, seed) for seed in (1000, 1001)])
     found = find_latent(model, shape_of(model, 1000), steps=1, starts=z)
     assert found.iou == 1 and torch.equal(found.z, z[0])
 

@@ -61,6 +61,39 @@ def test_interpolate_refuses():
         interpolate(A, B, kind="sperical")
 
 
+PATH = torch.stack([A, B, -A, 3 * A])
+
+
+@pytest.mark.parametrize("kind", ["linear", "spherical"])
+def test_along_a_path(kind):
+    for place, latent in enumerate(PATH):
+        assert torch.equal(along(PATH, place, kind), latent)
+    for place in range(3):
+        walk = interpolate(PATH[place], PATH[place + 1], 5, kind)
+        for step in (1, 2, 3):
+            torch.testing.assert_close(along(PATH, place + step / 4, kind), walk[step])
+    assert torch.allclose(along(PATH, 1 + 1e-6, kind), B, atol=1e-4)
+    assert torch.allclose(along(PATH, 2 - 1e-6, kind), -A, atol=1e-4)
+
+
+def test_along_takes_arrays_and_a_single_latent():
+    assert along([[0, 2], [4, 4]], 0.25).tolist() == [1, 2.5]
+    assert along(A[None], 0).equal(A)
+    along(A[None], 0).zero_()
+    assert A.any()
+
+
+def test_along_refuses():
+    for position, last in [(-0.1, 3), (3.001, 3), (float("nan"), 3), (float("inf"), 3)]:
+        with pytest.raises(UsageError, match=f"path through 4 latents; expected 0 to {last}"):
+            along(PATH, position)
+    with pytest.raises(UsageError, match="did you mean 'linear'"):
+        along(PATH, 0, "liner")
+    for latents in (A, PATH[:0], PATH[None]):
+        with pytest.raises(InputError, match=r"expected \(N, L\)"):
+            along(latents, 0)
+
+
 LATENTS = {"A": torch.tensor([1.0, 10]), "B": torch.tensor([2.0, 20]), "long_name2": torch.tensor([4.0, 40])}
 
 

@@ -112,7 +112,7 @@ class Session:
     @property
     def dimension_reach(self) -> float:
         """How far the slider of a single number goes to either side."""
-        return 1.0 if self.model.config.prior == "uniform" else 3.0
+        return 1.0 if self.model.config.prior == "uniform" else 6.0
 
     @property
     def direction_reach(self) -> float:

@@ -170,7 +170,8 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None
 
 def _read_class_latents(folder: Path, entry: Mapping[str, Any], latent: int) -> ClassLatents:
     """Return the class latents that an entry {"file", "sha256", "names"} names, of a model with L = `latent`."""
-    if not entry.get("file") or not entry.get("sha256") or not isinstance(entry.get("names"), list):
+    kinds = {"file": str, "sha256": str, "names": list}
+    if not all(isinstance(entry.get(key), kind) and entry[key] for key, kind in kinds.items()):
         raise CheckpointError(
             f"{folder}: 'class_latents' in its config.json lacks file, sha256 or names; it is damaged"
         )
