@@ -785,3 +785,20 @@ def test_the_command_knows_every_format_that_can_be_written() -> None:
 
     assert outputs.VOLUMES == VOLUME_SUFFIXES
     assert set(outputs.MESHES) == {*EXPORT_SUFFIXES, *VOLUME_SUFFIXES}
+
+
+# ------------------------------------------------------------------------------------------------------ viewing
+def test_view_takes_a_photo_in_the_place_of_a_model(voxgan: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import viewer.web
+
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(viewer.web, "serve", lambda model, files, **options: seen.update(model=model, files=files))
+    assert voxgan("view", photo, "--web").status == 0
+    assert seen == {"model": "furniture", "files": (photo,)}
+    assert voxgan("view", "chairs-gan3d", photo, "--web").status == 0
+    assert seen == {"model": "chairs-gan3d", "files": (photo,)}
+
+
+def test_view_of_a_file_that_is_not_there(voxgan: Any, tmp_path: Path) -> None:
+    refused(voxgan("view", "furniture", tmp_path / "none.png"), 4, "there is no file")
+    refused(voxgan("view", "furniture", tmp_path / "none.png", "--web"), 4, "there is no file")

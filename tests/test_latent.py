@@ -126,7 +126,7 @@ def test_arithmetic_leaves_the_latents_alone():
 
 @pytest.mark.parametrize(
     "expression",
-    ["A B", "A +", "+", "A + + B", "A - - B", "2A", "A*2", "A*B", "(A)", "A/2", "A + 1", "2", "1.*A", ".5*A", "1e3*A",
+    ["A B", "A +", "+", "A + + B", "A - - B", "A*2", "A*B", "(A)", "A/2", "A + 1", "2", "1.*A", ".5*A", "1e3*A",
      "A; B", "A.B", "A**2", "A = B", "A, B", "__import__('os')", "A + B)", "0x1*A"],
 )  # fmt: skip
 def test_bad_expressions(expression):
@@ -166,3 +166,8 @@ def test_along_refuses_what_is_off_the_path() -> None:
     for wrong in (torch.zeros(3), torch.zeros(0, 2)):
         with pytest.raises(InputError):
             along(wrong, 0)
+
+
+def test_a_factor_needs_no_star() -> None:
+    named = {"A": torch.tensor([3.0]), "B": torch.tensor([1.0])}
+    assert torch.equal(arithmetic("2A - 0.5 B", named), arithmetic("2*A - 0.5*B", named))

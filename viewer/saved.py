@@ -31,6 +31,7 @@ __all__ = [
     "parsed_camera",
     "parsed_expression",
     "read_json",
+    "read_saved",
     "tidy",
 ]
 
@@ -60,12 +61,27 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not JSON ({error}); expected a session that voxgan has saved") from error
 
 
+def read_saved(path: str | Path) -> dict[str, Any]:
+    """Return the content of a session's file, if it is one.
+
+    Raises
+    ------
+    InputError, StorageError
+        If it is none, or cannot be read.
+    """
+    content = read_json(path)
+    try:
+        return checked(content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def checked(content: Any) -> dict[str, Any]:
     """Return a session's JSON if it is one."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("this is no session; expected a JSON file that the viewer has saved")
     if content.get("version") != VERSION:
-        raise InputError(f"a session of version {content.get('version')!r}; this voxgan reads version {VERSION}")
+        raise InputError(f"a session of version {tidy(content.get('version'))!r}; this voxgan reads version {VERSION}")
     model = content.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("name"), str):
         raise InputError("a damaged session: it names no model; save it again")

@@ -30,6 +30,7 @@ from viewer.saved import (
     parsed_camera,
     parsed_expression,
     read_json,
+    read_saved,
     tidy,
 )
 from viewer.state import DISPLAYS, INTERPOLATIONS, LARGEST, MAX_ANCHORS, Anchor, State
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["DISPLAYS", "INTERPOLATIONS", "MAX_ANCHORS", "NUM_DIRECTIONS", "Anchor", "Session", "State", "read_json"]
 
 NUM_DIRECTIONS = 8
+_LARGEST_SEED = 2**62
 _MAX_STEPS = 1000  # that can be undone
 _KEPT_SHAPES = 8  # 1 MB each at 64³
 
@@ -90,6 +92,7 @@ class Session:
                 self.add_class(classes[i % len(classes)])
             else:
                 self.add_random()
+        self._state = dataclasses.replace(self._state, position=0.0)
         self.forget()
 
     # What there is to see
@@ -255,9 +258,10 @@ class Session:
         from voxgan.inversion import find_latent
         from voxgan.volumes import resample
 
-        found = find_latent(
-            self.model, resample(occupancy, self.model.config.resolution).occupancy[0], seed=self.seed, report=report
-        )
+        resolution = self.model.config.resolution
+        if len(occupancy) != resolution:
+            occupancy = resample(occupancy, resolution).occupancy[0]
+        found = find_latent(self.model, occupancy, seed=self.seed, report=report)
         return found.z.cpu().numpy(), found.iou
 
     def add_fitted(self, z: NDArray[np.float32], iou: float, label: str) -> Anchor:
@@ -266,8 +270,7 @@ class Session:
 
     def keep(self) -> Anchor:
         """Make the latent on show an anchor."""
-        text = self._state.expression if self._state.mode == "expression" else "on the way"
-        return self._add(torch.from_numpy(self.latent()), {"kind": "kept", "label": tidy(text)})
+        return self._add(torch.from_numpy(self.latent()), {"kind": "kept", "label": tidy(self._place())})
 
     def add_saved(self, content: Any) -> list[Anchor]:
         """Add the anchors of a saved session (the content of its JSON file), as one step.
@@ -339,7 +342,7 @@ class Session:
         UsageError
             If it does not parse, or names an anchor that is not there; nothing changes then.
         """
-        expression = parsed_expression(expression)
+        expression = parsed_expression(expression).upper()
         named = {a.name: torch.tensor(a.latent, dtype=torch.float32) for a in self._state.anchors}
         if not float(arithmetic(expression, named).abs().max()) <= LARGEST:
             raise UsageError(f"{tidy(expression)!r} leads to numbers over {LARGEST:g}; expected smaller factors")
@@ -459,10 +462,14 @@ class Session:
         try:
             trial = Session(self.model, self.name, int(saved["seed"]), anchors=0)
             trial._state = State(anchors=parsed_anchors(saved, self.model))
-            for index, value in saved["dimensions"].items():
-                trial.set_dimension(int(index), float(value))
-            for index, value in saved["directions"].items():
-                trial.set_direction(int(index), float(value))
+            for set_slider, sliders in (
+                (trial.set_dimension, saved["dimensions"]),
+                (trial.set_direction, saved["directions"]),
+            ):
+                for index, value in sliders.items():
+                    if str(int(index)) != index:
+                        raise ValueError(f"a slider called {tidy(index)!r}")
+                    set_slider(int(index), float(value))
             trial.set_level(float(saved["level"]))
             trial.set_display(saved["display"])
             trial.set_clean({True: True, False: False}[saved["clean"]])
@@ -471,6 +478,10 @@ class Session:
             if {"path": False, "expression": True}[saved["mode"]]:
                 trial.calculate(trial.state.expression)
             drawn, camera = int(saved["drawn"]), parsed_camera(saved["camera"])
+            if not (abs(trial.seed) < _LARGEST_SEED and 0 <= drawn < _LARGEST_SEED):
+                raise ValueError("a seed of more than 62 bits")
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"a damaged session: {' '.join(str(error).split())[:200]}; save it again") from error
         self.seed, self._next, self.camera = trial.seed, drawn, camera
@@ -494,13 +505,24 @@ class Session:
         InputError, StorageError
             If the file is no session or cannot be read, or there is no such model.
         """
-        content = checked(read_json(path))
+        content = read_saved(path)
         session = cls(load_model(content["model"]["name"]), content["model"]["name"], anchors=0)
         session.restore(content)
         session.forget()
         return session
 
     # Inside
+
+    def _place(self) -> str:
+        """Say in a few words where the latent on show lies."""
+        state = self._state
+        if state.mode == "expression":
+            return state.expression
+        here = min(int(state.position), len(state.anchors) - 1)
+        share = state.position - here
+        if share == 0:
+            return f"copy of {state.anchors[here].name}"
+        return f"{state.anchors[here].name} → {state.anchors[here + 1].name}, {100 * share:.0f} %"
 
     @cached_property
     def _weights(self) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from voxgan import __version__
-from voxgan.errors import UsageError, VoxganError
+from voxgan.errors import StorageError, UsageError, VoxganError
 from voxgan.files import check_output
 from voxgan.outputs import (
     PATH,
@@ -370,6 +370,11 @@ def view(
     """Walk the latent space in a window, or on a page:  voxgan view chairs-gan3d,  voxgan view --web."""
     refuse_empty("the model", model)
     _check_seed(seed)
+    if Path(model).suffix and Path(model).suffix != ".json" and Path(model).is_file():
+        model, files = "furniture", (Path(model), *files)  # a photo or a mesh; the reader says if it is neither
+    for file in files:
+        if not file.is_file():
+            raise StorageError(f"there is no file {file}: check the name")
     if web:
         from viewer.web import serve
 

@@ -117,7 +117,7 @@ def _between(a: Tensor, b: Tensor, t: Tensor, kind: str) -> Tensor:
     return point
 
 
-_TERM = re.compile(r"\s*(?P<sign>[+-])?\s*(?:(?P<factor>\d+(?:\.\d+)?)\s*\*\s*)?(?P<name>[A-Za-z_]\w*)")
+_TERM = re.compile(r"\s*(?P<sign>[+-])?\s*(?:(?P<factor>\d+(?:\.\d+)?)\s*\*?\s*)?(?P<name>[A-Za-z_]\w*)")
 
 
 def arithmetic(expression: str, latents: Mapping[str, Tensor]) -> Tensor:
@@ -126,7 +126,7 @@ def arithmetic(expression: str, latents: Mapping[str, Tensor]) -> Tensor:
     Parameters
     ----------
     expression : str
-        Names with ``+``, ``-`` and factors in front; nothing else.
+        Names with ``+``, ``-`` and factors in front (``2*A`` or ``2A``); nothing else.
     latents : mapping of str to Tensor (L,)
 
     Returns

@@ -224,13 +224,15 @@ def arrange(count: int, size: tuple[int, int], columns: int | None = None) -> tu
     >>> arrange(3, (900, 400))
     (3, 1, 300)
     """
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(n, int | np.integer) for n in size):
+        raise UsageError(f"size={size!r}: expected width and height in pixels, as in (1024, 768)")
     width, height = size
     if not (1 <= width <= 8192 and 1 <= height <= 8192):
         raise UsageError(f"size={tuple(size)}: expected width and height of 1 to 8192 pixels")
     if not count:
         raise UsageError("no shapes to draw: expected at least 1")
-    if columns is not None and columns < 1:
-        raise UsageError(f"columns={columns}: expected at least 1")
+    if columns is not None and (not isinstance(columns, int | np.integer) or columns < 1):
+        raise UsageError(f"columns={columns!r}: expected a whole number from 1 up")
 
     def choice(columns: int) -> tuple[int, int, int]:
         rows = math.ceil(count / columns)

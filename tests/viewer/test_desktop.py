@@ -103,7 +103,10 @@ def gan() -> GAN3D:
 
 @pytest.fixture
 def desktop(gan: GAN3D, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Desktop]:
-    window = Desktop(Session(gan, "small", seed=3), off_screen=True, size=SIZE, folder=tmp_path)
+    session = Session(gan, "small", seed=3)
+    session.walk(2)
+    session.forget()
+    window = Desktop(session, off_screen=True, size=SIZE, folder=tmp_path)
     window.step()
     yield window
     window.close()

@@ -26,6 +26,7 @@ class Commands(FileWork):
     def __init__(self, session: Session, plotter: pyvista.Plotter, folder: Path) -> None:
         super().__init__(session, plotter, folder)
         self.entry: tuple[str, str] | None = None  # what is asked for, and what has been typed so far
+        self.fresh = False  # what stands there is from before: typing replaces it
         self.help = self.playing = self.closed = False
         self.played = 0.0  # how far, once it plays
         self.page, self.dimension = 0, 0
@@ -130,7 +131,8 @@ class Commands(FileWork):
     def ask_expression(self) -> None:
         """Have an expression typed."""
         state = self.session.state
-        self.entry = ("Expression of anchors", state.expression if state.mode == "expression" else "")
+        self.entry = ("Sum of anchors", state.expression if state.mode == "expression" else "")
+        self.fresh = True
 
     # Sliders
 
@@ -223,13 +225,14 @@ class Commands(FileWork):
             self.entry = None
         elif key in ("BackSpace", "Delete"):
             self.entry = (asked, text[:-1])
-        elif len(text) < 500:
-            self.entry = (asked, text + character)
+        elif len(text) < 500 and (character.isdecimal() or asked.startswith("Sum")):
+            self.entry = (asked, character if self.fresh and character else text + character)
+        self.fresh = self.fresh and not character and key not in ("BackSpace", "Delete")
 
     def _enter(self, asked: str, text: str) -> None:
         """Do what a typed line says; one that cannot be read stays to be corrected."""
-        if asked.startswith("Expression"):
-            self.session.calculate(text.upper())
+        if asked.startswith("Sum"):
+            self.session.calculate(text)
             self.say("")
             return
         last = self.session.model.config.latent - 1

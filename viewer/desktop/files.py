@@ -178,10 +178,12 @@ class FileWork:
     def _opening(self) -> Generator[str, None, None]:
         wrong, line = [], ""
         while self._files:
+            path = self._files.pop(0)
             try:
-                line = yield from self._opened(self._files.pop(0))
+                line = yield from self._opened(path)
             except VoxganError as error:
-                wrong.append(str(error))
+                name = tidy_name(path.name)
+                wrong.append(str(error) if name in str(error) else f"{name}: {error}")
         more = f"  (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         self.say(wrong[0] + more if wrong else line, wrong=bool(wrong))
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from viewer.web.checks import flag, number, optional_text, text, whole
-from voxgan.errors import UsageError
+from voxgan.errors import UsageError, VoxganError
 
 if TYPE_CHECKING:
     from viewer.web.screen import Screen
@@ -95,8 +95,13 @@ def interpolate(visitor: Visitor, screen: Screen, kind: str) -> str:
 
 @_action(text)
 def calculate(visitor: Visitor, screen: Screen, expression: str) -> str:
-    """Show the value of an expression."""
-    visitor.session.calculate(_typed(expression))
+    """Show the value of an expression; what is wrong with it is said beside the field."""
+    try:
+        visitor.session.calculate(_typed(expression))
+    except VoxganError as error:
+        visitor.tell(expression_error=str(error))
+        return ""
+    visitor.tell(expression_error="")
     return f"Showing {visitor.session.state.expression}"
 
 
@@ -106,14 +111,18 @@ def check(visitor: Visitor, screen: Screen, expression: str) -> None:
     visitor.tell(expression_error=visitor.expression_fault(_typed(expression)))
 
 
-@_action(whole)
-def dimension(visitor: Visitor, screen: Screen, index: int) -> str:
-    """Choose which number of the latent the slider moves."""
+@_action(lambda value: value)
+def dimension(visitor: Visitor, screen: Screen, typed: Any) -> str:
+    """Choose which number of the latent the slider moves; the field shows the one in force, whatever was typed."""
     size = visitor.session.model.config.latent
-    if not 0 <= index < size:
-        raise UsageError(f"number {index}: expected 0 to {size - 1}")
-    visitor.session.settle()
-    visitor.dimension = index
+    try:
+        index = whole(typed)
+        if not 0 <= index < size:
+            raise UsageError(f"number {index}: expected 0 to {size - 1}")
+        visitor.session.settle()
+        visitor.dimension = index
+    finally:
+        screen.correct("dimension_text", visitor.dimension)
     return f"The slider moves number {index}"
 
 
@@ -141,8 +150,13 @@ def clean(visitor: Visitor, screen: Screen, wished: bool) -> str:
 @_action(text)
 async def model(visitor: Visitor, screen: Screen, name: str) -> str:
     """Look at another model; the session of the one before stays as it is."""
+    before = visitor.model_name
     await visitor.choose(name)
-    return f"Model {name}"
+    if name == before:
+        return f"Model {name}"
+    kept = f"{before} is kept as it is; choose it again to go on"
+    visitor.tell(notice=kept)
+    return f"Model {name}. {kept}"
 
 
 # Anchors

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import voxgan
 from viewer.reading import Photo, Reader, Solid, tidy_name
-from viewer.saved import checked, read_json
+from viewer.saved import read_saved
 from viewer.session import Session
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def opened(
     saved = None
     if isinstance(models, str):
         if models.lower().endswith(".json"):
-            saved = checked(read_json(models))
+            saved = read_saved(models)
             models = str(saved["model"]["name"])
         models, others = {models: voxgan.load(models)}, voxgan.shipped()
     if saved is None and not files:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewer.web.jobs import CancelledError, Job
+from viewer.web.mirror import place
 from voxgan.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -71,12 +72,8 @@ async def make(visitor: Visitor, kind: str, size_mm: float) -> bytes:
 
 
 def file_name(visitor: Visitor, kind: str) -> str:
-    """Return a name for a file: of letters, digits, dots and dashes only."""
-    state = visitor.session.state
-    if state.mode == "expression":
-        words = state.expression.replace("+", "plus").replace("-", "minus").replace("*", "x")
-    else:
-        words = "-".join(str(round(state.position, 2)).split("."))
+    """Return a name for a file, after what is shown: of letters, digits, dots and dashes only."""
+    words = "sum" if visitor.session.state.mode == "expression" else place(visitor.session)
     stem = "-".join(re.findall(r"[A-Za-z0-9]+", f"{Path(visitor.session.name).name} {words}"))[:60]
     return f"{stem or 'shape'}.{kind}"
 

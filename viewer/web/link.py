@@ -31,6 +31,7 @@ _MAX_PIECES = 4  # messages that have come in part
 _SEND_BUFFER = 1 << 16  # of the socket: what has been sent but not arrived is what a picture comes late by
 _HEARTBEAT = 20.0  # seconds
 _GREETING_SECONDS = 20.0
+_FAREWELL_SECONDS = 2.0
 
 Answer = Callable[[str, list[Any]], Awaitable[Any]]
 
@@ -57,7 +58,9 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one websocket until it closes."""
         name = secrets.token_hex(8)
-        socket = web.WebSocketResponse(max_msg_size=_MAX_MESSAGE, heartbeat=_HEARTBEAT, compress=False)
+        socket = web.WebSocketResponse(
+            timeout=_FAREWELL_SECONDS, max_msg_size=_MAX_MESSAGE, heartbeat=_HEARTBEAT, compress=False
+        )
         await socket.prepare(request)
         _shorten_buffers(request)
         self.connections[name] = socket
@@ -80,12 +83,13 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
 
     async def close(self) -> None:
         """Close every websocket and wait until nothing is being sent."""
-        for socket in list(self.connections.values()):
-            with contextlib.suppress(ConnectionError, RuntimeError):
-                await socket.close(code=1001, message=b"the server ends")
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
+        for socket in list(self.connections.values()):
+            with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL_SECONDS):  # a page may take nothing any more
+                    await socket.close(code=1001, message=b"the server ends")
 
     def publish(
         self, topic: str, data: Any, client_id: str | None = None, skip_last_active_client: bool = False

@@ -72,6 +72,7 @@ def page_state(
         "direction_reach": session.direction_reach,
         "dimension_reach": session.dimension_reach,
         "dimension_index": dimension,
+        "dimension_text": dimension,
         "dimension_value": state.dimensions.get(dimension, 0.0),
         **{f"direction_{index}": state.directions.get(index, 0.0) for index in range(NUM_DIRECTIONS)},
     }

@@ -38,6 +38,7 @@ KEYS = (
 CLIENT_ONLY: dict[str, Any] = {
     "panel": "shape",
     "expression_text": "",
+    "dimension_text": 0,
     "help_open": False,
     "download_size": 100,
     "mesh_up": "z",

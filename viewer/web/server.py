@@ -129,8 +129,7 @@ class Front:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
         visitors, self.visitors = list(self.visitors.values()), {}
-        for visitor in visitors:
-            await visitor.close()
+        await asyncio.gather(*(visitor.close() for visitor in visitors), return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
         self.shared.close()
@@ -138,7 +137,7 @@ class Front:
     def _why_not(self, error: Exception) -> str:
         number = getattr(error, "errno", None)
         if number == errno.EADDRINUSE:
-            return f"port {self.port} is taken; choose another one, as in --port {self.port % 65535 + 1}"
+            return f"port {self.port} is taken; choose another one, or any that is free with --port 0"
         if number == errno.EACCES:
             return f"port {self.port} needs more rights than this program has; choose one above 1023"
         return f"cannot listen on {self.host} port {self.port} ({error}); expected an address of this machine"
@@ -229,6 +228,8 @@ class Front:
             up = request.query.get("up", "z")
             if up not in AXES:
                 raise UsageError(f"up axis {up[:20]!r}; expected one of {', '.join(AXES)}")
+            if request.headers.get("Content-Encoding", "identity") != "identity":
+                raise web.HTTPUnsupportedMediaType(text="Send the file as it is, not compressed on the way.")
             async with asyncio.timeout(_UPLOAD_SECONDS):
                 content = await _body(request)
             return web.Response(text=await take(visitor, content, request.query.get("name", ""), up))
@@ -251,12 +252,13 @@ class Front:
             size = float(request.query.get("size", "100"))
         except ValueError:
             size = float("nan")
+        name = file_name(visitor, kind)
         try:
             content = await make(visitor, kind, size)
         except VoxganError as error:
             visitor.complain(str(error))
             return web.Response(text=str(error), status=422)
-        name = file_name(visitor, kind)
+        visitor.tell(alert="")
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": CONTENT_TYPES[kind]}
         return web.Response(body=content, headers=headers)
 
@@ -312,6 +314,9 @@ def _quiet() -> logging.Logger:
     return logger
 
 
+_STRANGERS = ("Error handling request", "Unhandled exception")  # what aiohttp says of requests that it cannot read
+
+
 def _without_traceback(record: logging.LogRecord) -> bool:
     record.exc_info, record.exc_text = None, None
-    return record.levelno >= logging.ERROR and "bad request" not in record.getMessage().lower()
+    return record.levelno >= logging.ERROR and not record.getMessage().startswith(_STRANGERS)

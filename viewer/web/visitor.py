@@ -329,13 +329,13 @@ class Visitor:
         if not isinstance(name, str) or name not in ACTIONS:
             raise UsageError("the page has no button of that name")
         action = ACTIONS[name]
+        if not action.quiet:
+            self._told["alert"] = self._told["notice"] = ""
         try:
             said = await action(self, screen, arguments)
         except VoxganError as error:
             self.complain(str(error))
         else:
-            if not action.quiet:
-                self._told["alert"] = self._told["notice"] = ""
             if said:
                 self._told["announcement"] = said
         if not action.quiet:

@@ -123,33 +123,79 @@
     }
   }
 
+  // ---- Following: the knob and the card of what is shown stay in sight where there are more anchors than room
+
+  const margin = 60; // pixels on both sides of the knob, for the card above it
+  let followed = "";
+  let held = false; // the knob follows the pointer, and must not be moved away under it
+
+  function follow() {
+    const track = document.querySelector(".vx-track");
+    const cards = track?.querySelector(".vx-anchors");
+    const count = cards?.children.length;
+    if (held || !count || count !== state("last") + 1) return; // the page is not as far as its state
+    const now = [state("position"), count, track.clientWidth].join(" ");
+    if (now === followed) return;
+    followed = now;
+    const { left, width } = cards.children[0].getBoundingClientRect(); // all are as wide
+    const knob = left - track.getBoundingClientRect().left + width * (Number(state("position")) + 0.5);
+    if (knob < margin) track.scrollLeft += knob - margin;
+    else if (knob > track.clientWidth - margin) track.scrollLeft += knob - track.clientWidth + margin;
+  }
+
+  setInterval(follow, 60);
+  document.addEventListener("pointerdown", (event) => { held = Boolean(event.target.closest?.(".vx-slide")); }, true);
+  for (const kind of ["pointerup", "pointercancel"]) document.addEventListener(kind, () => { held = false; }, true);
+
   // ---- Files
 
+  const mostFiles = 8; // at once
   const wanted = { photo: "photo_suffixes", session: "session_suffixes" };
 
   function choose(kind) {
     const input = document.getElementById("file");
     input.accept = state(wanted[kind] || "file_suffixes") || "";
+    input.multiple = kind !== "session";
     input.value = "";
     input.click();
   }
 
-  async function upload(file) {
-    if (!file || !connected()) return;
+  // Send files one after the other; what was said about one is said again at the end, or the next would hide it.
+  async function upload(files) {
+    const all = [...files];
+    const lines = [];
+    for (const [index, file] of all.slice(0, mostFiles).entries()) {
+      if (index) await rest();
+      if (!connected()) return;
+      const line = await send(file);
+      if (line) lines.push(all.length > 1 && !line.includes(file.name) ? `${file.name}: ${line}` : line);
+    }
+    if (all.length > mostFiles) lines.push(`${all.length} files came; only the first ${mostFiles} were taken`);
+    if (lines.length) await complain(lines.join(" · ").slice(0, 900));
+  }
+
+  // Send one file; return what went wrong, or "".
+  async function send(file) {
     const most = state("most_megabytes");
-    if (file.size > most * 2 ** 20) return complain(`${file.name} is over ${most} MB; make it smaller`);
+    if (file.size > most * 2 ** 20) return `${file.name} is over ${most} MB; make it smaller`;
     const query = new URLSearchParams({ name: file.name, up: state("mesh_up") || "z" });
     try {
-      await fetch(`upload?${query}`, { method: "POST", body: file });
+      const answer = await fetch(`upload?${query}`, { method: "POST", body: file });
+      return answer.ok ? "" : (await answer.text()).trim();
     } catch {
-      complain(`${file.name} could not be sent; try again`);
+      return `${file.name} could not be sent; try again`;
     }
+  }
+
+  // Wait until nothing is worked on: the shape nearest to a mesh is looked for after the mesh has come.
+  async function rest() {
+    do await new Promise((done) => setTimeout(done, 100)); while (connected() && state("work"));
   }
 
   const complain = (line) => ask("complain", [line]);
 
   document.addEventListener("change", (event) => {
-    if (event.target.id === "file") upload(event.target.files[0]);
+    if (event.target.id === "file") upload(event.target.files);
   });
 
   const carriesFile = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
@@ -172,14 +218,14 @@
     event.preventDefault();
     inside = 0;
     document.body.classList.remove("vx-dropping");
-    upload(event.dataTransfer.files[0]);
+    upload(event.dataTransfer.files);
   });
   document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files || [])][0];
-    if (file) upload(file);
+    upload(event.clipboardData?.files || []);
   });
 
   async function download(kind) {
+    if (!state("download_size")) window.trame.state.set("download_size", 100); // the field was emptied
     const query = new URLSearchParams({ size: String(state("download_size") || 100) });
     let answer;
     try {
