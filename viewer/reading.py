@@ -96,10 +96,12 @@ class Reader:
         for child in self._children:
             self._free.put(child)
         self._line = threading.Semaphore(processes + _IN_LINE)
+        self._times_closed = 0
         weakref.finalize(self, _close, self._children)
 
     def close(self) -> None:
-        """End the processes; what is being read is lost. Another call starts them anew."""
+        """End the processes; what is being read or waits is lost. Another call starts them anew."""
+        self._times_closed += 1
         _close(self._children)
 
     def read(
@@ -183,12 +185,15 @@ class Reader:
         busy = "too many files are being read at once; try again in a minute"
         if not self._line.acquire(blocking=False):
             raise StorageError(busy)
+        times_closed = self._times_closed
         try:
             child = self._free.get(timeout=_PATIENCE)
         except queue.Empty:
             self._line.release()
             raise StorageError(busy) from None
         try:
+            if times_closed != self._times_closed:
+                raise StorageError("files are no longer read here")
             yield child
         finally:
             self._free.put(child)

@@ -12,7 +12,7 @@ import contextlib
 import hmac
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgpack
@@ -32,6 +32,7 @@ _SEND_BUFFER = 1 << 16  # of the socket: what has been sent but not arrived is w
 _HEARTBEAT = 20.0  # seconds
 _GREETING_SECONDS = 20.0
 _FAREWELL_SECONDS = 2.0
+_SENDING_SECONDS = 30.0  # a page that takes nothing for so long is gone
 
 Answer = Callable[[str, list[Any]], Awaitable[Any]]
 
@@ -51,6 +52,7 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
         super().__init__(protocol, _App())
         self._answer = answer
         self._sending: set[asyncio.Task[None]] = set()
+        self._transports: dict[str, asyncio.Transport | None] = {}
 
     def __len__(self) -> int:
         return len(self.connections)
@@ -63,11 +65,13 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
         )
         await socket.prepare(request)
         _shorten_buffers(request)
-        self.connections[name] = socket
+        self.connections[name], self._transports[name] = socket, request.transport
         self.unchunkers[name] = UnChunker()  # takes 512 bytes until the secret has come
         late = asyncio.get_running_loop().call_later(_GREETING_SECONDS, self._close_stranger, name)
         try:
             async for message in socket:
+                if request.transport is None or request.transport.is_closing():
+                    break  # what was asked before its page has gone
                 if message.type is not WSMsgType.BINARY or not await self._take(name, message.data):
                     break
         except ConnectionError:
@@ -77,8 +81,8 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
             self.authentified_client_ids.discard(name)
             self.connections.pop(name, None)
             self.unchunkers.pop(name, None)
-            with contextlib.suppress(ConnectionError, RuntimeError):
-                await socket.close()
+            await self._close(name, socket)
+            self._transports.pop(name, None)
         return socket
 
     async def close(self) -> None:
@@ -86,10 +90,8 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
         for task in list(self._sending):
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
-        for socket in list(self.connections.values()):
-            with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
-                async with asyncio.timeout(_FAREWELL_SECONDS):  # a page may take nothing any more
-                    await socket.close(code=1001, message=b"the server ends")
+        ending = {"code": 1001, "message": b"the server ends"}
+        await asyncio.gather(*(self._close(*each, **ending) for each in list(self.connections.items())))
 
     def publish(
         self, topic: str, data: Any, client_id: str | None = None, skip_last_active_client: bool = False
@@ -162,8 +164,28 @@ class Link(AioHttpWsHandler):  # type: ignore[misc]
                 for name in names:
                     socket = self.connections.get(name)
                     if socket is not None and not socket.closed:
-                        with contextlib.suppress(ConnectionError, RuntimeError):
+                        async with self._patience(name, _SENDING_SECONDS):
                             await socket.send_bytes(chunk)
+
+    async def _close(self, name: str, socket: web.WebSocketResponse, **why: Any) -> None:
+        async with self._patience(name, _FAREWELL_SECONDS):
+            await socket.close(**why)
+
+    @contextlib.asynccontextmanager
+    async def _patience(self, name: str, seconds: float) -> AsyncIterator[None]:
+        """Cut a connection whose other end takes nothing for so long: to close it would be to wait for that."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except (ConnectionError, RuntimeError):
+            pass
+        except (TimeoutError, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # otherwise it was another task, which waited for the same connection
+            transport = self._transports.get(name)
+            if transport is not None:
+                transport.abort()
 
     def _close_stranger(self, name: str) -> None:
         """Close a websocket that has not told the secret in time."""

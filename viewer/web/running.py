@@ -201,4 +201,7 @@ async def _until_stopped(front: Front, open_browser: bool) -> None:
             threading.Thread(target=webbrowser.open, args=(front.url,), daemon=True).start()
         await stopped.wait()
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C does not wait
+            with contextlib.suppress(NotImplementedError, RuntimeError):
+                loop.remove_signal_handler(number)
         await front.stop()

@@ -18,6 +18,8 @@ import asyncio
 import errno
 import logging
 import time
+from functools import cache
+from typing import Any
 
 from aiohttp import web
 
@@ -37,6 +39,9 @@ _log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 15.0
 _ARRIVAL_SECONDS = 120.0  # until the page of a new visitor has opened its websocket
 _UPLOAD_SECONDS = 300.0
+_SILENT_SECONDS = 60.0  # that a connection is kept on which nothing is asked
+_MOST_CONNECTIONS = 1024
+_BACKLOG = 32  # connections that may be taken before the first of them counts
 _MOST_UPLOADS = 8  # at once, of everybody together
 _FULL = "There are as many visitors as this page takes; come back in a few minutes."
 _OVER = "This session is over."
@@ -108,12 +113,19 @@ class Front:
                 web.get("/s/{token}/alive", self._alive),
             ]
         )
-        runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, logger=_quiet(), shutdown_timeout=1.0, lingering_time=1.0
+        runner = _Runner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            logger=_quiet(),
+            keepalive_timeout=_SILENT_SECONDS,
+            shutdown_timeout=1.0,
+            lingering_time=1.0,
+            auto_decompress=False,
         )
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self.host, self.port, reuse_address=True)
+            site = web.TCPSite(runner, self.host, self.port, reuse_address=True, backlog=_BACKLOG)
             await site.start()
         except (OSError, OverflowError) as error:
             await runner.cleanup()
@@ -237,11 +249,13 @@ class Front:
             line, status = "that took too long to arrive; try a smaller file", 408
         except _TooLargeError as error:
             line, status = str(error), 413
+        except web.RequestPayloadError:
+            line, status = "that file did not arrive whole; try again", 400
         except VoxganError as error:
             line, status = str(error), 422
         visitor.complain(line)
         response = web.Response(text=line, status=status)
-        if status in (408, 413):
+        if status in (400, 408, 413):
             response.force_close()  # the rest of it is not read
         return response
 
@@ -261,6 +275,37 @@ class Front:
         visitor.tell(alert="")
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": CONTENT_TYPES[kind]}
         return web.Response(body=content, headers=headers)
+
+
+class _Runner(web.AppRunner):
+    """Takes only so many connections at once; where no file can be opened asyncio writes tracebacks for ever."""
+
+    @property
+    def server(self) -> Any:
+        """What makes the protocol of a new connection."""
+        return self._protocol
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        assert self._server is not None
+        return _Cut() if len(self._server.connections) >= _most_connections() else self._server()
+
+
+class _Cut(asyncio.Protocol):
+    """Closes its connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()
+
+
+@cache
+def _most_connections() -> int:
+    """Return how many there may be at once: half of the files that this process may open stay free."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return _MOST_CONNECTIONS
+    return min(_MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class _TooLargeError(Exception):

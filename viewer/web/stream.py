@@ -130,7 +130,8 @@ class Stream:
             await self._wished.wait()
             await self._picture(fast=True)
             try:
-                await asyncio.wait_for(self._wished.wait(), _STILL_AFTER)
+                async with asyncio.timeout(_STILL_AFTER):  # before Python 3.12 wait_for may swallow a cancellation
+                    await self._wished.wait()
             except TimeoutError:
                 await self._picture(fast=False)
                 if not self._wished.is_set():
