@@ -45,7 +45,7 @@ from speaking import RefusedError, Speaker
 from viewer.web.actions import ACTIONS
 
 NUM_VISITORS, NUM_REQUESTS = 32, 500
-NUM_VISITS, NUM_MESSAGES, NUM_GUESSES = (60, 600, 400) if FULL else (6, 40, 60)
+NUM_VISITS, NUM_MESSAGES, NUM_GUESSES, NUM_SILENT = (60, 600, 400, 1000) if FULL else (6, 40, 60, 300)
 PATIENCE = 10  # seconds; what takes longer hangs
 MOST_FILES = 256  # that the server may open: few, so that it can be filled
 SCRIPT = '"><script>alert(1)</script>'
@@ -215,7 +215,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
     with server.process:  # which is waited for, and its output closed
         yield server
-        server.end()
+        if server.process.poll() is None:
+            server.end()
 
 
 def by_a_stranger(what: Callable[[Server, Stranger], Awaitable[None]]) -> Callable[[Server], None]:
@@ -556,3 +557,43 @@ def test_memory_does_not_grow(server: Server) -> None:
     now = taken()
     assert now[0] < 1.05 * memory and now[1] <= files + 3
     server.check()
+
+
+async def freeze(stranger: Stranger) -> asyncio.Transport:
+    """Let a page take nothing more of what it is sent, as on a machine that was put to sleep."""
+    await stranger.call("trame.rca.size", "shape", "page", {"w": 1200, "h": 900, "p": 1})
+    transport: asyncio.Transport = stranger.socket._response.connection.transport
+    transport.pause_reading()
+    look = {"id": "rpc:c:0", "method": "trame.trigger", "args": ["look", [5, 0, 1, 0, 0], {}]}
+    for _ in range(40):
+        await stranger.send(msgpack.packb(look))
+    return transport
+
+
+def test_the_end_amid_a_siege(server: Server) -> None:
+    """Silent connections until no file can be opened, pages that take nothing, then Ctrl-C; so it is the last test."""
+
+    async def besiege() -> None:
+        host, _, port = server.host.partition(":")
+        async with Stranger(server.url) as stranger, Stranger(server.url) as one, Stranger(server.url) as other:
+            silent = [(await asyncio.open_connection(host, int(port)))[1] for _ in range(NUM_SILENT)]
+            held = [writer.transport for writer in silent]
+            try:
+                for writer in silent[::2]:
+                    writer.write(b"GET / HTTP/1.1\r\nHost: 127")
+                await asyncio.wait_for(stranger.slide(position=0.5), PATIENCE)
+                await asyncio.sleep(2)
+                await stranger.is_well()  # who said nothing has been sent away
+                held += [await freeze(one), await freeze(other)]
+                await asyncio.sleep(1.5)  # until all that lies between is full
+                await asyncio.wait_for(stranger.slide(position=0.5), PATIENCE)
+                assert await is_let_in(stranger, one.page, one.secret)  # it may come back in another tab
+                await asyncio.to_thread(server.check)
+                held.append(await freeze(stranger))
+                await asyncio.sleep(1.5)
+                await asyncio.to_thread(server.end)
+            finally:
+                for transport in held:
+                    transport.abort()
+
+    asyncio.run(besiege())
