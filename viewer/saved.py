@@ -110,10 +110,10 @@ def parsed_camera(camera: Any) -> dict[str, Any] | None:
 
 
 def parsed_expression(expression: str) -> str:
-    """Return an expression that is text and not too long; whether it can be read shows when it is evaluated."""
+    """Return an expression in capitals, if it is text and not too long; whether it can be read shows its value."""
     if len(expression) > _LONGEST_EXPRESSION:
         raise UsageError(f"an expression of {len(expression)} characters; expected at most {_LONGEST_EXPRESSION}")
-    return expression.strip()
+    return expression.strip().upper()
 
 
 def _flat(lists: Iterable[Sequence[float]]) -> list[float]:

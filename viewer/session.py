@@ -155,11 +155,10 @@ class Session:
         state = self._state
         if not state.anchors:
             raise UsageError("no anchors yet; add one, from noise, a class, a photo or a mesh")
-        points = torch.tensor([a.latent for a in state.anchors], dtype=torch.float32)
         if state.mode == "expression":
-            named = dict(zip((a.name for a in state.anchors), points, strict=True))
-            z = arithmetic(state.expression, named).numpy().copy()
+            z = self.value_of(state.expression)
         else:
+            points = torch.tensor([a.latent for a in state.anchors], dtype=torch.float32)
             z = along(points, min(state.position, len(points) - 1), state.interpolation).numpy().copy()
         for index, value in state.directions.items():
             z += np.float32(value) * self.directions[index]
@@ -342,11 +341,24 @@ class Session:
         UsageError
             If it does not parse, or names an anchor that is not there; nothing changes then.
         """
-        expression = parsed_expression(expression).upper()
+        self.value_of(expression)
+        self._change(mode="expression", expression=parsed_expression(expression))
+
+    def value_of(self, expression: str) -> NDArray[np.float32]:
+        """Return the latent that an expression stands for, (L,); nothing changes.
+
+        Raises
+        ------
+        UsageError
+            If it does not parse, names an anchor that is not there, or leads too far.
+        """
+        expression = parsed_expression(expression)
         named = {a.name: torch.tensor(a.latent, dtype=torch.float32) for a in self._state.anchors}
-        if not float(arithmetic(expression, named).abs().max()) <= LARGEST:
+        value = arithmetic(expression, named)
+        if not float(value.abs().max()) <= LARGEST:
             raise UsageError(f"{tidy(expression)!r} leads to numbers over {LARGEST:g}; expected smaller factors")
-        self._change(mode="expression", expression=expression)
+        found: NDArray[np.float32] = value.numpy().copy()
+        return found
 
     def set_dimension(self, index: int, value: float) -> None:
         """Add `value` to one number of the latent; 0 takes the slider away."""

@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from typing import Any
 
 import numpy as np
-import torch
 from aiohttp import web
 from numpy.typing import NDArray
 
@@ -22,7 +21,6 @@ from viewer.web.jobs import Gallery, Job, upload_kinds
 from viewer.web.screen import Screen
 from viewer.web.shared import Shared
 from voxgan.errors import UsageError, VoxganError
-from voxgan.latent import arithmetic
 
 __all__ = ["Visitor"]
 
@@ -182,9 +180,8 @@ class Visitor:
         """Say what is wrong with an expression, or "" when nothing is."""
         if not expression.strip():
             return ""
-        named = {a.name: torch.tensor(a.latent, dtype=torch.float32) for a in self.session.state.anchors}
         try:
-            arithmetic(expression, named)
+            self.session.value_of(expression)
         except VoxganError as error:
             return str(error)
         return ""
