@@ -22,6 +22,7 @@ from functools import cache
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from viewer.reading import MAX_UPLOAD_BYTES
 from viewer.web.assets import own_file
@@ -359,9 +360,7 @@ def _quiet() -> logging.Logger:
     return logger
 
 
-_STRANGERS = ("Error handling request", "Unhandled exception")  # what aiohttp says of requests that it cannot read
-
-
 def _without_traceback(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
     record.exc_info, record.exc_text = None, None
-    return record.levelno >= logging.ERROR and not record.getMessage().startswith(_STRANGERS)
+    return record.levelno >= logging.ERROR and not isinstance(error, HttpProcessingError | web.RequestPayloadError)
