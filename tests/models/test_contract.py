@@ -18,7 +18,8 @@ from voxgan.errors import InputError, UsageError
 from voxgan.loader import load_batches
 from voxgan.models.model import Config, Model, make_config
 from voxgan.models.vae_gan3d import VAEGANConfig, kl_divergence
-from voxgan.training import Training, _Run
+from voxgan.training import Training
+from voxgan.training.run import _Run
 
 
 def step_of(run: _Run, step: int) -> dict[str, float]:

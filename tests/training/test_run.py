@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import voxgan
-from voxgan import models, presets, training
+from voxgan import models, presets
 from voxgan.checkpoint import load, load_state
 from voxgan.dataset import Dataset
 from voxgan.dataset_writer import Writer
@@ -26,6 +26,7 @@ from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageE
 from voxgan.files import exclusive
 from voxgan.models.model import Batch, Model, make_config
 from voxgan.training import Training
+from voxgan.training import run as training
 
 TINY: dict[str, Any] = {"width": 4, "latent": 8, "batch": 4, "sample_every": 0, "save_every": 3}
 SMALL = {
