@@ -6,6 +6,7 @@ Because nothing depends on what was drawn before, a resumed run sees the very ba
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,20 +16,31 @@ from torch import Tensor
 from torch.nn import functional
 
 from voxgan.dataset import Dataset, unpack
+from voxgan.draws import Draws
 from voxgan.models.model import Batch
 
 __all__ = ["Plan", "finish_batch", "make_batch", "order", "photos", "read_batch", "step_seed", "unpack_on_device"]
 
 
-def step_seed(seed: int, step: int) -> int:
-    """Return the seed of all random numbers of one training step.
+def step_seed(seed: int, step: int, attempt: int = 0, rank: int = 0) -> int:
+    """Return the seed of random numbers of one training step.
+
+    Parameters
+    ----------
+    seed, step : int
+        Of the run, and which step.
+    attempt : int
+        How often the run has gone back to a saved state: another try gets other numbers.
+    rank : int
+        Which process, for what need not be the same however a batch is divided.
 
     Examples
     --------
     >>> step_seed(0, 1) == step_seed(0, 1), step_seed(0, 1) == step_seed(0, 2)
     (True, False)
     """
-    return int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:7], "big")
+    text = f"{seed}/{step}" + (f"/{attempt}/{rank}" if attempt or rank else "")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
 
 
 def order(count: int, batch: int, seed: int, step: int) -> NDArray[np.int64]:
@@ -67,8 +79,21 @@ class Plan:
     shift: int = 0
 
 
-def read_batch(data: Dataset, indices: NDArray[np.int64], plan: Plan, seed: int) -> Batch:
+def read_batch(
+    data: Dataset, indices: NDArray[np.int64], plan: Plan, seed: int, part: slice | None = None
+) -> dict[str, Tensor]:
     """Read what a batch needs, still packed: the part that other processes can do ahead.
+
+    Parameters
+    ----------
+    data : Dataset
+    indices : array, (B,)
+        Of the whole batch.
+    plan : Plan
+    seed : int
+        Of the choice of views and backgrounds.
+    part : slice, optional
+        Only these of the batch are read; what is chosen for a shape does not depend on it.
 
     Returns
     -------
@@ -76,43 +101,51 @@ def read_batch(data: Dataset, indices: NDArray[np.int64], plan: Plan, seed: int)
         ``packed`` uint8 (B, R³/8), ``label`` (B,), and with stored images ``views`` uint8 (B, S, S, 4) and, where
         the data set has some, ``backgrounds`` uint8 (B, S, S, 3).
     """
-    raw = {"packed": torch.from_numpy(data.packed(indices)), "label": torch.from_numpy(data.labels[indices])}
+    part = slice(None) if part is None else part
+    mine = indices[part]
+    raw = {"packed": torch.from_numpy(data.packed(mine)), "label": torch.from_numpy(data.labels[mine])}
     random = np.random.default_rng(seed)
     count = len(indices)
     if plan.images == "stored":
         which = random.integers(data.num_views, size=count) if plan.augment else np.zeros(count, np.int64)
-        raw["views"] = torch.from_numpy(data.views(indices.tolist(), which.tolist()))
+        raw["views"] = torch.from_numpy(data.views(mine.tolist(), which[part].tolist()))
     if plan.images != "none" and plan.augment and data.num_backgrounds:
-        chosen = random.integers(data.num_backgrounds, size=count)
+        chosen = random.integers(data.num_backgrounds, size=count)[part]
         raw["backgrounds"] = torch.from_numpy(data.backgrounds(chosen.tolist()))
     return raw
 
 
-def finish_batch(raw: Batch, resolution: int, plan: Plan, device: torch.device) -> Batch:
-    """Unpack and augment a batch on `device`; random numbers come from torch's default generator.
+def finish_batch(
+    raw: Mapping[str, Tensor], resolution: int, plan: Plan, device: torch.device, draws: Draws | None = None
+) -> Batch:
+    """Unpack and augment a batch on `device`.
+
+    What a shape gets by chance comes from `draws`; the grain of photos, and views that are drawn, from torch's default
+    generator.
 
     Returns
     -------
-    dict
+    Batch
         ``occupancy`` (B, 1, R, R, R) of 0 and 1, ``label`` (B,), and with images ``image`` (B, 3, S, S).
     """
     raw = {key: value.to(device, non_blocking=True) for key, value in raw.items()}
     grids = unpack_on_device(raw["packed"], resolution)
     count = len(grids)
-    mirrored = torch.rand(count) < 0.5 if plan.augment else torch.zeros(count, dtype=torch.bool)
+    draws = Draws(int(torch.randint(1 << 62, ())), count) if draws is None else draws
+    mirrored = draws.uniform() < 0.5 if plan.augment else torch.zeros(count, dtype=torch.bool)
     mirrored = mirrored.to(device)
     if plan.augment:
         grids = torch.where(mirrored[:, None, None, None], grids.flip(1), grids)
     if plan.turns > 1 or plan.shift:
-        grids = _placed(grids, plan.turns, plan.shift)
+        grids = _placed(grids, plan.turns, plan.shift, draws)
     occupancy = grids[:, None].float()
-    batch = {"label": raw["label"], "occupancy": occupancy}
+    batch = Batch(draws, label=raw["label"], occupancy=occupancy)
     if plan.images == "drawn":
         # Drawn from the mirrored grid: the picture needs no flip.
         views, mirrored = _drawn(occupancy, plan.augment), torch.zeros_like(mirrored)
-        batch["image"] = photos(views, raw.get("backgrounds"), mirrored, plan.augment)
+        batch["image"] = photos(views, raw.get("backgrounds"), mirrored, plan.augment, draws)
     elif plan.images == "stored":
-        batch["image"] = photos(raw["views"], raw.get("backgrounds"), mirrored, plan.augment)
+        batch["image"] = photos(raw["views"], raw.get("backgrounds"), mirrored, plan.augment, draws)
     return batch
 
 
@@ -141,11 +174,11 @@ def unpack_on_device(packed: Tensor, resolution: int) -> Tensor:
     return bits.reshape(-1, resolution, resolution, resolution)
 
 
-def _placed(grids: Tensor, turns: int, shift: int) -> Tensor:
+def _placed(grids: Tensor, turns: int, shift: int, draws: Draws) -> Tensor:
     """Turn each grid (B, R, R, R) about z, and move it by whole cells; what would leave is the free border."""
-    count, resolution = grids.shape[:2]
-    quarters = (torch.randint(turns, (count,)) * (4 // turns)).tolist()
-    cells = torch.randint(-shift, shift + 1, (count, 3)).tolist()
+    resolution = grids.shape[1]
+    quarters = (draws.integers(0, turns) * (4 // turns)).tolist()
+    cells = draws.integers(-shift, shift + 1, 3).tolist()
     placed = torch.zeros_like(grids)
     for i, (quarter, moves) in enumerate(zip(quarters, cells, strict=True)):
         to = [slice(max(move, 0), resolution + min(move, 0)) for move in moves]
@@ -163,15 +196,9 @@ def _drawn(occupancy: Tensor, augment: bool) -> Tensor:
     return draw_views(occupancy, seen, generator).permute(0, 2, 3, 1)
 
 
-def _uniform(count: int, low: float, high: float, device: torch.device) -> Tensor:
-    return (torch.rand(count, 1, 1, 1) * (high - low) + low).to(device)
-
-
-def _chance(count: int, share: float, device: torch.device) -> Tensor:
-    return (torch.rand(count, 1, 1, 1) < share).to(device)
-
-
-def photos(views: Tensor, backgrounds: Tensor | None, mirrored: Tensor, augment: bool) -> Tensor:
+def photos(
+    views: Tensor, backgrounds: Tensor | None, mirrored: Tensor, augment: bool, draws: Draws | None = None
+) -> Tensor:
     """Turn rendered views into something like photos.
 
     Parameters
@@ -185,6 +212,8 @@ def photos(views: Tensor, backgrounds: Tensor | None, mirrored: Tensor, augment:
         Which views are flipped left to right (their shapes must be, too).
     augment : bool
         False lays the views on white and leaves it at that.
+    draws : Draws, optional
+        Where each photo's random numbers come from; its grain comes from torch's default generator.
 
     Returns
     -------
@@ -198,36 +227,44 @@ def photos(views: Tensor, backgrounds: Tensor | None, mirrored: Tensor, augment:
     rgba = torch.where(mirrored[:, None, None, None], rgba.flip(3), rgba)
     rgba = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
 
-    zoom = 1 + 0.12 * torch.randn(count).clamp(-1.5, 2.5)
-    turn = 0.05 * torch.randn(count)
+    draws = Draws(int(torch.randint(1 << 62, ())), count) if draws is None else draws
+
+    def uniform(low: float, high: float) -> Tensor:
+        return (draws.uniform(1, 1, 1) * (high - low) + low).to(device)
+
+    def chance(share: float) -> Tensor:
+        return (draws.uniform(1, 1, 1) < share).to(device)
+
+    zoom = 1 + 0.12 * draws.normal().clamp(-1.5, 2.5)
+    turn = 0.05 * draws.normal()
     place = torch.zeros(count, 2, 3)
     place[:, 0, 0], place[:, 0, 1] = turn.cos() / zoom, -turn.sin() / zoom
     place[:, 1, 0], place[:, 1, 1] = turn.sin() / zoom, turn.cos() / zoom
-    place[:, :, 2] = 0.06 * torch.randn(count, 2)
+    place[:, :, 2] = 0.06 * draws.normal(2)
     grid = functional.affine_grid(place.to(device), list(rgba.shape), align_corners=False)
     rgba = functional.grid_sample(rgba, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     colour, alpha = rgba[:, :3], rgba[:, 3:]
 
     plain = torch.where(
-        _chance(count, 0.65, device),
-        _uniform(count, 0.94, 1.0, device),
-        torch.rand(count, 3, 1, 1).to(device),
+        chance(0.65),
+        uniform(0.94, 1.0),
+        draws.uniform(3, 1, 1).to(device),
     )
     behind = plain.expand_as(colour)
     if backgrounds is not None:
         pictures = backgrounds.permute(0, 3, 1, 2).float() / 255
-        behind = torch.where(_chance(count, 0.5, device), pictures, behind)
-    colour = colour * _uniform(count, 0.6, 1.3, device)
+        behind = torch.where(chance(0.5), pictures, behind)
+    colour = colour * uniform(0.6, 1.3)
     picture = colour + (1 - alpha) * behind
 
     grey = picture.mean(dim=1, keepdim=True)
-    saturation = torch.where(_chance(count, 0.15, device), 0.0, _uniform(count, 0.5, 1.4, device))
+    saturation = torch.where(chance(0.15), 0.0, uniform(0.5, 1.4))
     picture = grey + saturation * (picture - grey)
     middle = picture.mean(dim=(1, 2, 3), keepdim=True)
-    picture = middle + _uniform(count, 0.7, 1.25, device) * (picture - middle)
-    picture = picture * (1 + 0.08 * torch.randn(count, 3, 1, 1).to(device))
+    picture = middle + uniform(0.7, 1.25) * (picture - middle)
+    picture = picture * (1 + 0.08 * draws.normal(3, 1, 1).to(device))
     soft = functional.avg_pool2d(picture, 5, stride=1, padding=2, count_include_pad=False)
-    picture = torch.lerp(picture, soft, _uniform(count, 0.0, 1.0, device) * _chance(count, 0.5, device))
+    picture = torch.lerp(picture, soft, uniform(0.0, 1.0) * chance(0.5))
     noise = torch.randn(count, 1, *picture.shape[2:]).to(device)
-    picture = picture + 0.03 * _uniform(count, 0.0, 1.0, device) * noise
+    picture = picture + 0.03 * uniform(0.0, 1.0) * noise
     return picture.clamp(0, 1)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ __all__ = [
     "save_model",
     "save_state",
     "shipped",
+    "sweep_states",
 ]
 
 MODEL_FORMAT = "voxgan-model"
@@ -384,6 +386,15 @@ def _listed_states(folder: Path) -> list[dict[str, Any]]:
     return [
         e for e in entries if isinstance(e, dict) and isinstance(e.get("step"), int) and isinstance(e.get("file"), str)
     ]
+
+
+def sweep_states(folder: Path) -> None:
+    """Remove training states and weights of a run that nothing names: what a stop between two writes has left."""
+    named = {entry["file"] for entry in _listed_states(folder)} | {_named_weights(folder)}
+    if (folder / "resume.json").is_file() and len(named) > 1:
+        for path in folder.iterdir():  # other names are the user's own copies
+            if re.fullmatch(r"(state|weights)-\d{8}\.safetensors", path.name) and path.name not in named:
+                path.unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:

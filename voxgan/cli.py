@@ -316,15 +316,28 @@ def train(
     data: Annotated[Path, Parameter(help="Data set made by voxgan prepare.")],
     /,
     *options: Options,
-    out: Annotated[str, Parameter(help="Run folder to make.", **PATH)],
+    out: Annotated[str | None, Parameter(help="Run folder to make.", **PATH)] = None,
+    dry_run: Annotated[
+        bool, Parameter(help="Only say what it would take: options, parameters, memory, time.", negative="")
+    ] = False,
 ) -> None:
-    """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16."""
+    """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16.
+
+    On many devices:  torchrun --nproc-per-node 8 -m voxgan train gan3d mine.h5 --out runs/mine.
+    """
     values = _key_values(options, ("model", "data", "out", "report"))
+    if dry_run:
+        from voxgan.training.estimate import estimate
+
+        print(estimate(preset, data, **values))
+        return
+    if out is None:
+        raise UsageError("no run folder given; add  --out runs/NAME  (or --dry-run to see what it would take)")
     refuse_empty("--out", out)
     from voxgan.training import train as run
 
-    with _saying_where(Path(out)):
-        model = run(preset, data, Path(out), report=_training_progress(), **values)
+    with _saying_where(Path(out)), _live() as live:
+        model = run(preset, data, Path(out), report=live, **values)
     _say_trained(Path(out), model)
 
 
@@ -347,9 +360,17 @@ def resume(
 
     if _is_done(run, values):
         return
-    with _saying_where(run):
-        model = again(run, report=_training_progress(), **values)
+    with _saying_where(run), _live() as live:
+        model = again(run, report=live, **values)
     _say_trained(run, model)
+
+
+@app.command(usage="Usage: voxgan report RUN")
+def report(run: Annotated[Path, Parameter(help="Run folder.")], /) -> None:
+    """Write RUN/report.html: curves, samples over time, warnings; it opens in any browser, offline."""
+    from voxgan.training import write_report
+
+    print(write_report(run))
 
 
 @app.command(usage="Usage: voxgan view [MODEL] [FILE]... [OPTIONS]")
@@ -446,12 +467,16 @@ def _key_values(options: Sequence[str], reserved: Sequence[str] = ()) -> dict[st
 
 
 def _is_done(run: Path, values: dict[str, str]) -> bool:
-    """Say so where a run has reached its last step already."""
+    """Say so where a run has reached its last step already, and nothing is left to do after it."""
+    from voxgan import models
     from voxgan.checkpoint import read_config
     from voxgan.models.model import make_config
     from voxgan.training import Training
 
-    facts = read_config(run)[1].get("training") or {}
+    content = read_config(run)[1]
+    if content.get("class_latents") is None and "image" in models.find(content["model"]).conditions:
+        return False
+    facts = content.get("training") or {}
     step, options = facts.get("step"), facts.get("options")
     steps = options.get("steps") if isinstance(options, dict) else None
     if not isinstance(step, int) or not isinstance(steps, int):
@@ -459,11 +484,14 @@ def _is_done(run: Path, values: dict[str, str]) -> bool:
     changes = make_config(Training, {key: value for key, value in values.items() if key != "data"})
     if step < (changes.steps if "steps" in values else steps):
         return False
-    print(f"{run}: already at step {step} of {max(step, steps)}; give steps=… to go on, above {step}")
+    if _is_first():
+        print(f"{run}: already at step {step} of {max(step, steps)}; give steps=… to go on, above {step}")
     return True
 
 
 def _say_trained(run: Path, model: Model) -> None:
+    if not _is_first():
+        return
     name = shlex.quote(str(run))
     if "image" in model.conditions:
         print(f"{run}: trained; try  voxgan reconstruct photo.jpg --model {name} -o out.obj")
@@ -505,17 +533,22 @@ def _saying_where(run: Path) -> Any:
         ) from None
 
 
-def _training_progress() -> Any:
-    from voxgan.progress import Progress
+def _is_first() -> bool:
+    """Say whether this process is the one of a training on many that talks."""
+    return os.environ.get("RANK", "0") == "0"
 
-    progress = Progress("training", "steps")
-    shown = ("accuracy", "test_iou", "train_iou", "shapes_per_s")
 
-    def report(done: int, total: int, figures: Any) -> None:
-        kept = {k: v for k, v in figures.items() if k in shown or k.endswith((".total", ".moved"))}
-        progress(done, total, kept)
+@contextlib.contextmanager
+def _live() -> Any:
+    """The live line of a training, on the process that talks."""
+    from voxgan.training.live import Live
 
-    return report
+    live = Live() if _is_first() else None
+    try:
+        yield live
+    finally:
+        if live is not None:
+            live.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -543,7 +576,8 @@ def _run(tokens: list[str], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as stop:
-        print(f"voxgan: {str(stop) or 'interrupted'}", file=sys.stderr)
+        if _is_first():
+            print(f"voxgan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
     except CycloptsError as error:
         if debug:
@@ -556,6 +590,8 @@ def _run(tokens: list[str], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         if isinstance(error, VoxganError):
+            if error.told:
+                return error.exit_status
             print(f"voxgan: {' '.join(str(error).split())}", file=sys.stderr)
             return error.exit_status
         if isinstance(error, MemoryError) or _is_out_of_memory(error):

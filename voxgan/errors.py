@@ -12,6 +12,7 @@
     │   ├── DatasetError            an HDF5 data set, or a folder that should become one
     │   └── CheckpointError         weights, a run folder, a training state
     ├── StorageError            4   reading or writing failed
+    ├── RankError               4   a process of a training on many was lost
     └── DivergedError           5   training left the finite numbers
 
 A message is one line: what came, what was expected, what to do.
@@ -30,8 +31,10 @@ __all__ = [
     "InputError",
     "MeshError",
     "MissingExtraError",
+    "RankError",
     "StorageError",
     "SurfaceError",
+    "TrainingWarning",
     "UsageError",
     "VoxganError",
     "nearest",
@@ -45,9 +48,12 @@ class VoxganError(Exception):
     ----------
     exit_status : int
         What the command ``voxgan`` ends with when this error reaches it.
+    told : bool
+        Whether another process of the same training tells it already.
     """
 
     exit_status = 1
+    told = False
 
 
 class UsageError(VoxganError, ValueError):
@@ -105,10 +111,20 @@ class StorageError(VoxganError, OSError):
     exit_status = 4
 
 
+class RankError(VoxganError, RuntimeError):
+    """A process of a training on many was lost, or the processes did not find each other."""
+
+    exit_status = 4
+
+
 class DivergedError(VoxganError, ArithmeticError):
     """Training left the finite numbers."""
 
     exit_status = 5
+
+
+class TrainingWarning(UserWarning):
+    """A training shows a sign of one of the known failures; the message says what to try."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -7,36 +7,45 @@ from collections.abc import Generator
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from voxgan.batches import Plan, order, read_batch, step_seed
 from voxgan.dataset import Dataset
-from voxgan.models.model import Batch
 
 __all__ = ["load_batches"]
+
+Raw = dict[str, Tensor]
 
 _AHEAD = 4  # batches for each process
 
 
-class _Steps(TorchDataset[Batch]):
+class _Steps(TorchDataset[Raw]):
     """The batch of each step, as a function of (seed, step); each process opens the file for itself."""
 
-    def __init__(self, data: Dataset, batch: int, seed: int, plan: Plan) -> None:
-        self.data, self.batch, self.seed, self.plan = data, batch, seed, plan
+    def __init__(self, data: Dataset, batch: int, seed: int, plan: Plan, part: slice | None) -> None:
+        self.data, self.batch, self.seed, self.plan, self.part = data, batch, seed, plan, part
         self._own: Dataset | None = None
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> Raw:
         if self._own is None:
             elsewhere = torch.utils.data.get_worker_info() is not None
             self._own = self.data.reopened() if elsewhere else self.data
         indices = order(len(self._own), self.batch, self.seed, step)
-        return read_batch(self._own, indices, self.plan, step_seed(self.seed, step))
+        return read_batch(self._own, indices, self.plan, step_seed(self.seed, step), self.part)
 
 
 def load_batches(
-    data: Dataset, batch: int, seed: int, plan: Plan, start: int, stop: int, workers: int = 0
-) -> Generator[Batch, None, None]:
+    data: Dataset,
+    batch: int,
+    seed: int,
+    plan: Plan,
+    start: int,
+    stop: int,
+    workers: int = 0,
+    part: slice | None = None,
+) -> Generator[Raw, None, None]:
     """Yield the raw batches of steps `start` to `stop`, which `voxgan.batches.finish_batch` finishes.
 
     Parameters
@@ -49,8 +58,10 @@ def load_batches(
         What a batch is made of.
     workers : int
         Processes that read ahead; 0 reads in this one. The batches are the same for any number.
+    part : slice, optional
+        Only these shapes of each batch: one process's share of a training on many.
     """
-    steps = _Steps(data, batch, seed, plan)
+    steps = _Steps(data, batch, seed, plan, part)
     if workers == 0 or start >= stop:
         yield from (steps[step] for step in range(start, stop))
         return

@@ -13,20 +13,27 @@ import torch
 from torch import Tensor
 
 from voxgan import adversarial, models
+from voxgan.batches import Plan
 from voxgan.dataset import Dataset
 from voxgan.errors import InputError, UsageError
 from voxgan.loader import load_batches
 from voxgan.models.model import Config, Model, make_config
 from voxgan.models.vae_gan3d import VAEGANConfig, kl_divergence
 from voxgan.training import Training
-from voxgan.training.run import _Run
+from voxgan.training.ranks import ALONE
+from voxgan.training.step import Stepper
 
 
-def step_of(run: _Run, step: int) -> dict[str, float]:
+def stepper_of(model: Model, batch: int = 4) -> Stepper:
+    images = "stored" if "image" in model.conditions else "none"
+    return Stepper(model, Training(batch=batch), ALONE, Plan(images, augment=True))
+
+
+def step_of(stepper: Stepper, data: Dataset, step: int = 0) -> dict[str, float]:
     """Run one step of a training, and return its figures."""
-    training = run.training
-    (raw,) = load_batches(run.data, training.batch, training.seed, run.plan, step, step + 1)
-    return run._step(step, raw)
+    training = stepper.training
+    (raw,) = load_batches(data, training.batch, training.seed, stepper.plan, step, step + 1)
+    return dict(stepper.run(step, raw, {}))
 
 
 TINY: dict[str, Any] = {"resolution": 16, "width": 4, "latent": 8}
@@ -53,21 +60,19 @@ def weights(model: Model) -> dict[str, Tensor]:
 
 # ------------------------------------------------------------------------------------------------- phases
 @pytest.mark.parametrize(("name", "options"), GRID)
-def test_one_phase_moves_exactly_the_weights_that_it_names(
-    name: str, options: dict[str, Any], tmp_path: Path, tiny_data: Path
-) -> None:
+def test_one_phase_moves_exactly_the_weights_that_it_names(name: str, options: dict[str, Any], tiny_data: Path) -> None:
     count = len(make(name, **options).phases)
     assert count >= 2
     for chosen in range(count):
         model = make(name, **options)
         before = weights(model)
         with Dataset(tiny_data) as data:
-            run = _Run(model, data, Training(batch=4), tmp_path, {}, None)
+            run = stepper_of(model)
             run.phases = tuple(
                 dataclasses.replace(phase, when=lambda last, moves=place == chosen: moves)
                 for place, phase in enumerate(run.phases)
             )
-            figures = step_of(run, 0)
+            figures = step_of(run, data)
         phase = run.phases[chosen]
         moved = {key for key, value in weights(model).items() if not torch.equal(value, before[key])}
         assert moved == {key for key in before if key.split(".", 1)[0] in phase.trains}
@@ -77,22 +82,20 @@ def test_one_phase_moves_exactly_the_weights_that_it_names(
 
 
 @pytest.mark.parametrize(("name", "options"), GRID)
-def test_all_phases_together_move_every_weight(
-    name: str, options: dict[str, Any], tmp_path: Path, tiny_data: Path
-) -> None:
+def test_all_phases_together_move_every_weight(name: str, options: dict[str, Any], tiny_data: Path) -> None:
     model = make(name, **options)
     before = weights(model)
     with Dataset(tiny_data) as data:
-        step_of(_Run(model, data, Training(batch=4), tmp_path, {}, None), 0)
+        step_of(stepper_of(model), data)
     assert {key for key, value in weights(model).items() if torch.equal(value, before[key])} == set()
 
 
 @EVERY
 def test_shapes_from_noise_are_made_once_a_step(
-    name: str, options: dict[str, Any], tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, options: dict[str, Any], tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, batches = [], []
-    plain_draw, plain_loss = Model.draw_latents, models.find(name).loss
+    plain_draw, plain_loss = Model.batch_latents, models.find(name).loss
 
     def draw(model: Model, *args: Any) -> Tensor:
         drawn.append(plain_draw(model, *args))
@@ -103,18 +106,16 @@ def test_shapes_from_noise_are_made_once_a_step(
         batches.append(batch.get("generated"))
         return terms
 
-    monkeypatch.setattr(Model, "draw_latents", draw)
+    monkeypatch.setattr(Model, "batch_latents", draw)
     monkeypatch.setattr(models.find(name), "loss", loss)
     with Dataset(tiny_data) as data:
-        step_of(_Run(make(name, **options), data, Training(batch=4), tmp_path, {}, None), 0)
+        step_of(stepper_of(make(name, **options)), data)
     assert len(drawn) == 1
     seen = [batch for batch in batches if batch is not None]
     assert len(seen) >= 2 and all(batch is seen[0] for batch in seen)
 
 
-def test_joint_training_runs_the_generator_once(
-    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_joint_training_runs_the_generator_once(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from voxgan.networks import Generator
 
     sizes, plain = [], Generator.logits
@@ -125,7 +126,7 @@ def test_joint_training_runs_the_generator_once(
 
     monkeypatch.setattr(Generator, "logits", logits)
     with Dataset(tiny_data) as data:
-        step_of(_Run(make("vae_gan3d", prior_share=0.5), data, Training(batch=4), tmp_path, {}, None), 0)
+        step_of(stepper_of(make("vae_gan3d", prior_share=0.5)), data)
     assert sizes == [4 + 2]  # four photos, half as many from noise
 
 
@@ -137,7 +138,7 @@ def test_without_an_adversary_joint_training_has_one_phase() -> None:
 @pytest.mark.parametrize(("share", "pack", "expected"), [(0.5, 1, 4), (0.01, 1, 1), (0.01, 2, 2), (0.4, 2, 2)])
 def test_prior_share_is_whole_packs(share: float, pack: int, expected: int) -> None:
     model = make("vae_gan3d", prior_share=share, pack=pack)
-    assert model._num_prior({"occupancy": torch.zeros(8, 1, 1, 1, 1)}) == expected
+    assert len(model._from_prior(8)) == expected
 
 
 def test_packs_lie_side_by_side() -> None:

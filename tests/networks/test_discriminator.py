@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -66,3 +68,101 @@ def test_every_shape_of_a_pack_counts() -> None:
 def test_refuses(resolution: int, width: int) -> None:
     with pytest.raises(ValueError, match="expected"):
         Discriminator(resolution, width)
+
+
+@pytest.fixture
+def network() -> Discriminator:
+    torch.manual_seed(0)
+    return Discriminator(32, width=4)
+
+
+def trained(network: Discriminator, occupancy: torch.Tensor, groups: int, plainly: bool = False) -> list[torch.Tensor]:
+    """Logits, gradients and buffers after one pass, or one a group through the bare layers."""
+    network = copy.deepcopy(network)
+    occupancy = occupancy.clone().requires_grad_(True)
+    if plainly:
+        logits = torch.cat([network.layers(part).flatten() for part in occupancy.chunk(groups)])
+    else:
+        logits = network(occupancy, groups=groups)
+    torch.nn.functional.softplus(logits * torch.linspace(-1, 1, len(logits))).sum().backward()
+    assert occupancy.grad is not None
+    gradients = [occupancy.grad, *(p.grad for p in network.parameters() if p.grad is not None)]
+    assert len(gradients) == 1 + len(list(network.parameters()))
+    return [logits.detach(), *gradients, *network.buffers()]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_groups_are_as_many_passes(network: Discriminator, groups: int) -> None:
+    occupancy = torch.rand(6, 1, 32, 32, 32)
+    occupancy[3:] *= 0.1  # other statistics
+    fast, plain = trained(network, occupancy, groups), trained(network, occupancy, groups, plainly=True)
+    for found, expected in zip(fast, plain, strict=True):
+        assert (found - expected).double().norm() <= 1e-4 * expected.double().norm()
+    assert int(fast[-1]) == groups  # batches tracked
+    together = trained(network, occupancy, 1)
+    assert groups == 1 or (fast[0] - together[0]).abs().max() > 1e-3
+
+
+def test_groups_do_not_matter_in_evaluation(network: Discriminator) -> None:
+    occupancy = torch.rand(4, 1, 32, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(network.eval()(occupancy, groups=2), network(occupancy))
+
+
+@pytest.mark.parametrize("groups", [0, 3])
+def test_refuses_groups(network: Discriminator, groups: int) -> None:
+    with pytest.raises(ValueError, match=f"{groups} groups in a batch of 4"):
+        network(torch.rand(4, 1, 32, 32, 32), groups=groups)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_recomputation_changes_nothing(network: Discriminator, bf16: bool) -> None:
+    occupancy = torch.rand(4, 1, 32, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        kept = trained(network, occupancy, 2)
+        network.recompute = True
+        again = trained(network, occupancy, 2)
+    assert all(torch.equal(a, b) for a, b in zip(again, kept, strict=True))
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_gradient_penalty(network: Discriminator, recompute: bool, bf16: bool) -> None:
+    """WGAN-GP derives the gradient of the logits once more."""
+    occupancy = torch.rand(4, 1, 32, 32, 32, requires_grad=True)
+
+    def found(plainly: bool) -> list[torch.Tensor]:
+        other = copy.deepcopy(network)
+        other.recompute = recompute
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16 and not plainly):
+            logits = other.layers(occupancy).flatten() if plainly else other(occupancy)
+        (slope,) = torch.autograd.grad(logits.sum(), occupancy, create_graph=True)
+        (slope.flatten(1).norm(dim=1) - 1).square().mean().backward()
+        return [slope.detach(), *(p.grad for p in other.parameters() if p.grad is not None)]
+
+    for value, expected in zip(found(False), found(True), strict=True):
+        assert (value - expected).norm() <= (0.15 if bf16 else 1e-4) * expected.norm() + 1e-7
+
+
+def test_logits_are_in_single_precision_under_autocast(network: Discriminator) -> None:
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        assert network(torch.rand(2, 1, 32, 32, 32)).dtype == torch.float32
+
+
+def test_recomputation_keeps_less(network: Discriminator) -> None:
+    def kept() -> int:
+        sizes: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            sizes[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            logits = network(occupancy)
+        logits.sum().backward()
+        return sum(sizes.values())
+
+    occupancy = torch.rand(2, 1, 32, 32, 32)
+    usual = kept()
+    network.recompute = True
+    assert kept() < usual

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from voxgan.networks import Generator
+from voxgan.networks import Generator, forms
 from voxgan.networks.generator import channels
 
 LATENT = 200
@@ -111,3 +113,43 @@ def test_refuses_resolution(resolution: int) -> None:
 def test_refuses_width(width: int) -> None:
     with pytest.raises(ValueError, match=f"width {width}: expected an even number"):
         Generator(16, width)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_recomputation_changes_nothing(bf16: bool) -> None:
+    network = small(32)
+    random_state(network)
+    z = torch.randn(3, LATENT)
+
+    def trained(recompute: bool) -> list[Tensor]:
+        other = copy.deepcopy(network)
+        other.recompute = recompute
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            y = other(z)
+        y.square().sum().backward()
+        gradients = [p.grad for p in other.parameters() if p.grad is not None]
+        assert len(gradients) == len(list(other.parameters()))
+        return [y.detach(), *gradients, *other.buffers()]
+
+    assert all(torch.equal(a, b) for a, b in zip(trained(True), trained(False), strict=True))
+
+
+def test_gradients_in_bfloat16_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small(32)
+    random_state(network)
+    z, weights = torch.randn(8, LATENT), list(network.parameters())
+    plain = torch.autograd.grad(torch.sigmoid(network.layers(z[:, :, None, None, None])).square().sum(), weights)
+    for many in (0, 2**62):
+        monkeypatch.setattr(forms, "_MANY_WEIGHTS", many)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = network(z)
+        assert y.dtype == torch.float32
+        for found, expected in zip(torch.autograd.grad(y.square().sum(), weights), plain, strict=True):
+            assert found.dtype == torch.float32 and found.stride() == expected.stride()
+            assert (found - expected).norm() < 0.15 * expected.norm()
+
+
+def test_shapes_without_data() -> None:
+    with torch.device("meta"):
+        network = small(16)
+        assert network(torch.rand(3, LATENT)).shape == (3, 1, 16, 16, 16)

@@ -26,7 +26,9 @@ from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageE
 from voxgan.files import exclusive
 from voxgan.models.model import Batch, Model, make_config
 from voxgan.training import Training
+from voxgan.training import options as training_options
 from voxgan.training import run as training
+from voxgan.training import step as stepping
 
 TINY: dict[str, Any] = {"width": 4, "latent": 8, "batch": 4, "sample_every": 0, "save_every": 3}
 SMALL = {
@@ -65,7 +67,7 @@ def interrupt() -> None:
 
 def log(run: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "shapes_per_s"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in ("shapes_per_s", "memory_gb")} for line in lines]
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
@@ -100,7 +102,10 @@ def test_a_run_folder(variant: str, tmp_path: Path, tiny_data: Path) -> None:
         ".lock",
         *(["class_latents.safetensors"] if variant.startswith("vae") else []),
         "config.json",
+        "events.jsonl",
+        "log.csv",
         "log.jsonl",
+        "report.html",
         "resume.json",
         "state-00000003.safetensors",
         "state-00000006.safetensors",
@@ -169,10 +174,10 @@ def test_a_signal_ends_the_run_after_a_step_that_is_saved(
     variant: str, number: signal.Signals, tmp_path: Path, tiny_data: Path, uninterrupted: dict[str, Path]
 ) -> None:
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt, match="stopped after step 2; step 2 is saved"):
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 1; step 1 is saved"):
         start(variant, tiny_data, tmp_path / "run", at(1, lambda: os.kill(os.getpid(), number)))
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert load_state(tmp_path / "run")[0] == 2
+    assert load_state(tmp_path / "run")[0] == 1
     voxgan.resume(tmp_path / "run")
     kept = {path.name for path in (tmp_path / "run").glob("state-*")}
     assert kept == {"state-00000003.safetensors", "state-00000006.safetensors"}
@@ -275,7 +280,7 @@ class Poison:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, where: str, steps: range) -> None:
         self.step, self.steps = -1, steps
-        plain_batch, plain_loss = training.finish_batch, models.find("gan3d").loss
+        plain_batch, plain_loss = stepping.finish_batch, models.find("gan3d").loss
 
         def finish_batch(*args: Any) -> Batch:
             self.step += 1
@@ -294,7 +299,7 @@ class Poison:
                     terms["total"] = terms["total"] + (weight - weight.detach()).abs().sqrt().sum()
             return terms
 
-        monkeypatch.setattr(training, "finish_batch", finish_batch)
+        monkeypatch.setattr(stepping, "finish_batch", finish_batch)
         monkeypatch.setattr(models.find("gan3d"), "loss", loss)
 
 
@@ -355,21 +360,103 @@ def test_four_bad_steps_do_not_end_the_run(tmp_path: Path, tiny_data: Path, monk
 
 def test_weights_that_are_not_finite_reach_no_checkpoint(tmp_path: Path, tiny_data: Path) -> None:
     held: list[Any] = []
-    plain = training._Run._step
+    plain = stepping.Stepper.run
 
-    def step(run: Any, number: int, raw: Batch) -> dict[str, float]:
-        figures = plain(run, number, raw)
+    def step(stepper: Any, number: int, *args: Any) -> Any:
+        figures = plain(stepper, number, *args)
         if number == 4:
-            next(run.model.generator.parameters()).data[0] = float("inf")
-            held.append(run)
+            next(stepper.model.generator.parameters()).data[0] = float("inf")
+            held.append(stepper)
         return figures
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training._Run, "_step", step)
+        patch.setattr(stepping.Stepper, "run", step)
         with pytest.raises(DivergedError, match="the checkpoint before it is whole"):
             start("gan3d", tiny_data, tmp_path / "run", steps=9, save_every=5)
     assert held
     assert not (tmp_path / "run" / "state-00000005.safetensors").exists()
+
+
+# -------------------------------------------------------------------------------------------- going back
+def events(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+class Said:
+    """A report that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.said: list[str] = []
+
+    def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        self.steps.append(done)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_a_run_that_diverged_goes_back_with_half_the_rates(
+    tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Poison(monkeypatch, "generator loss", range(4, 9))  # steps 5 to 9 of the first try
+    rates: dict[int, list[float]] = {}
+    plain = stepping.Stepper.run
+
+    def run(stepper: Any, number: int, *args: Any) -> Any:
+        figures = plain(stepper, number, *args)
+        rates.setdefault(number, []).append(stepper.optimizers["generator"].param_groups[0]["lr"])
+        return figures
+
+    monkeypatch.setattr(stepping.Stepper, "run", run)
+    said = Said()
+    start("gan3d", tiny_data, tmp_path / "run", said, steps=12, retries=2, generator_rate=1e-3)
+    assert said.steps == [1, 2, 3, 4, 5, 6, 7, 8, *range(4, 13)]  # the ninth is not reported: it ended the try
+    assert rates[3] == rates[8] == [1e-3, 5e-4] and rates[2] == [1e-3] and rates[11] == [5e-4]
+    (line,) = events(tmp_path / "run", "retry")
+    assert line["step"] == 3 and "back to the state of step 3 with all rates × 0.5 (attempt 1 of 2)" in line["text"]
+    assert any("attempt 1 of 2" in text for text in said.said)
+    assert [entry["step"] for entry in log(tmp_path / "run")] == list(range(1, 13))
+    assert [entry["sound"] for entry in log(tmp_path / "run")] == [1] * 12
+    assert load_state(tmp_path / "run")[2]["attempt"] == 1  # resuming goes on with the halved rates
+
+
+def test_another_try_gets_other_noise(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "once", steps=7, save_every=2)
+    with pytest.MonkeyPatch.context() as patch:
+        Poison(patch, "discriminator loss", range(4, 9))
+        start("gan3d", tiny_data, tmp_path / "twice", Said(), retries=1, retry_rate=1.0, steps=20, save_every=2)
+    twice, once = log(tmp_path / "twice"), log(tmp_path / "once")
+    assert twice[:4] == once[:4] and twice[4] != once[4]
+
+
+def test_a_run_that_always_diverges_gives_up(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison = Poison(monkeypatch, "discriminator loss", range(1000))
+    with pytest.raises(DivergedError, match="not finite in the last 5 of 5 steps; step 0 is saved"):
+        start("gan3d", tiny_data, tmp_path / "run", Said(), retries=3, steps=50)
+    assert poison.step == 4 * 5 - 1
+    told = [line["text"].split("(")[-1] for line in events(tmp_path / "run", "retry")]
+    assert told == [f"attempt {number} of 3)" for number in (1, 2, 3)]
+    assert load_state(tmp_path / "run")[0] == 0
+
+
+# ------------------------------------------------------------------------------------------- parts of a batch
+@EVERY
+def test_a_batch_in_parts_learns_about_the_same(variant: str, tmp_path: Path, tiny_data: Path) -> None:
+    """The parts' shapes, noise and gradients are the batch's; only batch norm sees a part at a time."""
+    start(variant, tiny_data, tmp_path / "whole", batch=8, steps=1, augment=True)
+    start(variant, tiny_data, tmp_path / "parts", batch=8, steps=1, augment=True, accumulate=2)
+    (whole,), (parts,) = log(tmp_path / "whole"), log(tmp_path / "parts")
+    assert parts["real_occupied"] == pytest.approx(whole["real_occupied"])
+    totals = [key for key in whole if key.endswith(".total")]
+    assert totals and all(parts[key] == pytest.approx(whole[key], rel=0.3) for key in totals)
+
+
+def test_checkpointing_changes_nothing(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "kept")
+    start("gan3d", tiny_data, tmp_path / "again", checkpointing=True)
+    assert_same_run(tmp_path / "again", tmp_path / "kept")
 
 
 # ------------------------------------------------------------------------------------------- it does learn
@@ -424,14 +511,14 @@ def test_the_average_is_one_of_the_weights_and_off_at_zero(tmp_path: Path, tiny_
 
 def test_cosine_ends_at_a_twentieth(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates: list[float] = []
-    plain = training._Run._phase
+    plain = stepping.Stepper._phase
 
-    def phase(run: Any, name: str, *args: Any) -> Any:
-        if name == "generator":
-            rates.append(run.optimizers[name].param_groups[0]["lr"])
-        return plain(run, name, *args)
+    def phase(stepper: Any, moved: Any, *args: Any) -> Any:
+        if moved.name == "generator":
+            rates.append(stepper.optimizers[moved.name].param_groups[0]["lr"])
+        return plain(stepper, moved, *args)
 
-    monkeypatch.setattr(training._Run, "_phase", phase)
+    monkeypatch.setattr(stepping.Stepper, "_phase", phase)
     start("gan3d", tiny_data, tmp_path / "run", steps=20, cosine=True, generator_rate=1.0, save_every=20)
     assert rates[0] == 1.0 and rates == sorted(rates, reverse=True)
     assert rates[10] == pytest.approx(0.525) and rates[-1] == pytest.approx(0.05, abs=0.01)
@@ -465,7 +552,7 @@ def test_readers_ahead_change_nothing(tmp_path: Path, tiny_data: Path) -> None:
 def test_photos_drawn_while_training(tmp_path: Path, tiny_data_without_views: Path) -> None:
     """A data set without pictures trains a photo model; the drawn photos are new in each step, and repeatable."""
     seen: list[Tensor] = []
-    plain = training.finish_batch
+    plain = stepping.finish_batch
 
     def finish_batch(*args: Any) -> Batch:
         batch = plain(*args)
@@ -473,7 +560,7 @@ def test_photos_drawn_while_training(tmp_path: Path, tiny_data_without_views: Pa
         return batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "finish_batch", finish_batch)
+        patch.setattr(stepping, "finish_batch", finish_batch)
         start("vae_gan3d", tiny_data_without_views, tmp_path / "one", steps=2, views="drawn")
         start("vae_gan3d", tiny_data_without_views, tmp_path / "two", steps=2, views="drawn")
     assert [tuple(image.shape[1:]) for image in seen] == [(3, 256, 256)] * 4
@@ -484,14 +571,14 @@ def test_photos_drawn_while_training(tmp_path: Path, tiny_data_without_views: Pa
 
 def test_only_the_asked_class_is_trained_on(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: set[int] = set()
-    plain = training.finish_batch
+    plain = stepping.finish_batch
 
     def finish_batch(*args: Any) -> Batch:
         batch = plain(*args)
         labels.update(batch["label"].tolist())
         return batch
 
-    monkeypatch.setattr(training, "finish_batch", finish_batch)
+    monkeypatch.setattr(stepping, "finish_batch", finish_batch)
     start("gan3d", tiny_data, tmp_path / "run", classes="square")
     assert labels == {1}
     assert load(tmp_path / "run").config.classes == ("square",)
@@ -531,7 +618,7 @@ def test_options_of_loading_that_cannot_be(
         ("gan3d", {"batch": 1}, UsageError, "batch=1"),
         ("gan3d", {"save_every": 0}, UsageError, "save_every=0"),
         ("gan3d", {"sample_every": -1}, UsageError, "sample_every=-1"),
-        ("gan3d", {"precision": "fp16"}, UsageError, "expected fp32 or bf16"),
+        ("gan3d", {"precision": "fp16"}, UsageError, "did you mean .bf16"),
         ("gan3d", {"average": 1.0}, UsageError, "average=1.0"),
         ("gan3d", {"augment": "maybe"}, UsageError, "augment='maybe'"),
         ("gan2d", {}, UsageError, "no preset or model 'gan2d'; did you mean 'gan3d'"),
@@ -582,7 +669,7 @@ def test_missing_data(tmp_path: Path, tiny_data: Path) -> None:
 def test_every_preset_builds_its_options(name: str) -> None:
     model, options = presets.find(name)
     kind = models.find(model)
-    config, run = training._split_options(kind, options)
+    config, run = training_options.split_options(kind, options)
     assert type(config) is kind.Config and type(run) is Training
     for key, value in options.items():
         assert getattr(config if hasattr(config, key) else run, key) == value

@@ -50,7 +50,7 @@ class GAN3D(Model):
         if "generated" not in batch:
             with torch.enable_grad():
                 self.generator.requires_grad_(True)
-                batch["generated"] = self.generator(self.draw_latents(len(batch["occupancy"])))
+                batch["generated"] = self.generator(self.batch_latents(batch))
         return batch["generated"]
 
     def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:

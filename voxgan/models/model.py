@@ -18,8 +18,10 @@ from torch import Tensor, nn
 
 from voxgan import adversarial
 from voxgan.adversarial.gate import accuracy
+from voxgan.draws import Draws
 from voxgan.errors import InputError, UsageError, nearest
 from voxgan.networks import Discriminator, Generator
+from voxgan.networks.sampling import PRECISIONS, Sampler
 from voxgan.voxels import RESOLUTIONS, Shapes
 
 if TYPE_CHECKING:
@@ -27,11 +29,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Background", "Batch", "Config", "Model", "Phase", "always", "bernoulli", "make_config"]
 
-Batch = dict[str, Tensor]
 Background = Literal["auto", "keep", "remove"]
 Figures = Mapping[str, float]
 
 _MAX_BATCH = 32
+
+
+class Batch(dict[str, Tensor]):
+    """A training batch: its tensors by name, and what its shapes get by chance.
+
+    Attributes
+    ----------
+    draws : Draws
+        Random numbers that do not depend on how the step's batch is divided.
+
+    Examples
+    --------
+    >>> Batch(Draws(0, 2), label=torch.zeros(2)).draws.normal(3).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, draws: Draws, **tensors: Tensor) -> None:
+        super().__init__(**tensors)
+        self.draws = draws
 
 
 def always(last: Figures) -> bool:
@@ -207,6 +227,8 @@ class Model(nn.Module):
         super().__init__()
         self.config = config
         self.class_latents: ClassLatents | None = None
+        self._precision = "fp32"
+        self._sampler = Sampler()
 
     def __repr__(self) -> str:
         c = self.config
@@ -232,6 +254,17 @@ class Model(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def precision(self) -> str:
+        """In which precision `decode` computes: "fp32", or "bf16", which is faster and moves a few voxels."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        if name not in PRECISIONS:
+            raise UsageError(f"precision={name!r}; {nearest(str(name), tuple(PRECISIONS))}")
+        self._precision = name
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes that `class_name` may name in `sample_latents` and `generate`."""
         if self.class_latents is not None:
@@ -243,6 +276,12 @@ class Model(nn.Module):
         draw = torch.rand if self.config.prior == "uniform" else torch.randn
         z = draw(count, self.config.latent, generator=generator, device=None if generator else self.device)
         return z.to(self.device)
+
+    def batch_latents(self, batch: Batch) -> Tensor:
+        """Draw z from the prior for every shape of a training batch, (B, L)."""
+        draws = batch.draws.of("prior")
+        draw = draws.uniform if self.config.prior == "uniform" else draws.normal
+        return draw(self.config.latent).to(self.device, non_blocking=True)
 
     def sample_latents(self, count: int, seed: int | None = None, class_name: str | None = None) -> Tensor:
         """Draw latents: from the prior, or from `class_latents` where the model has them.
@@ -309,7 +348,8 @@ class Model(nn.Module):
         if not bool(torch.isfinite(latents).all()):
             raise InputError("latents hold NaN or infinity")
         with self.sampling():
-            parts = [self.generator(part)[:, 0].float().cpu() for part in torch.split(latents, _MAX_BATCH)]
+            form = self._sampler.form(self.generator, self.precision)
+            parts = [form(part)[:, 0].cpu() for part in torch.split(latents, _MAX_BATCH)]
         return Shapes(torch.cat(parts).numpy())
 
     def generate(self, count: int = 1, seed: int | None = None, class_name: str | None = None) -> Shapes:
@@ -333,8 +373,8 @@ class Model(nn.Module):
 
     def discriminator_terms(self, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
         """Return D's loss (``total``) and ``accuracy`` on equally many real and generated shapes (B, 1, R, R, R)."""
-        real_logits = self.discriminator(self.packs(real)).float()
-        generated_logits = self.discriminator(self.packs(generated.detach())).float()
+        both = torch.cat([self.packs(real), self.packs(generated.detach())])
+        real_logits, generated_logits = self.discriminator(both, groups=2).float().chunk(2)
         total: Tensor = self.adversary.discriminator_loss(real_logits, generated_logits)
         return {"total": total, "accuracy": accuracy(real_logits, generated_logits)}
 

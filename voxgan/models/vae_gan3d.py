@@ -156,11 +156,12 @@ class VAEGAN3D(Model):
             return self._joint_loss(batch)
         return self._encoder_loss(batch) if phase == "encoder" else self._generator_loss(batch)
 
-    def _encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return z drawn from q(z|y), (B, L), and its KL to the prior, averaged over the batch."""
-        mean, log_variance = (t.float() for t in self.encoder(image))
+        mean, log_variance = (t.float() for t in self.encoder(batch["image"]))
         log_variance = log_variance.clamp(-20, 20)
-        z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        noise = batch.draws.of("posterior").normal(mean.shape[1]).to(mean.device, non_blocking=True)
+        z = mean + (0.5 * log_variance).exp() * noise
         return z, kl_divergence(mean, log_variance).mean()
 
     def _reconstruction(self, logits: Tensor, occupancy: Tensor) -> Tensor:
@@ -173,14 +174,14 @@ class VAEGAN3D(Model):
         dice = (2 * overlap + 1) / (size + 1)
         return bernoulli(logits, occupancy) + 0.5 * (1 - dice.mean())
 
-    def _num_prior(self, batch: Batch) -> int:
-        """Return how many shapes are drawn from the prior, whole packs."""
-        count, m = len(batch["occupancy"]), self.config.pack
-        if not self.options.joint:
-            return count
-        if self.options.adversarial_weight == 0:
-            return 0
-        return max(m, int(count * self.options.prior_share) // m * m)
+    def _from_prior(self, count: int) -> Tensor:
+        """Return for which shapes of a batch one is made from the prior, too: whole packs, spread over the batch."""
+        m, wanted = self.config.pack, count
+        if self.options.joint:
+            wanted = 0
+            if self.options.adversarial_weight > 0:
+                wanted = max(m, int(count * self.options.prior_share) // m * m)
+        return torch.arange(wanted) * count // max(wanted, 1)
 
     def _forward(self, batch: Batch) -> None:
         """Compute what the phases of a step share, once: shapes from noise and, if joint, from the photos."""
@@ -190,19 +191,19 @@ class VAEGAN3D(Model):
             trained = (self.generator, self.encoder) if self.options.joint else (self.generator,)
             for network in trained:
                 network.requires_grad_(True)
-            noise = self.draw_latents(self._num_prior(batch))
+            noise = self.batch_latents(batch)[self._from_prior(len(batch["occupancy"]))]
             if not self.options.joint:
                 batch["generated"] = self.generator(noise)
                 return
-            z, batch["kl"] = self._encode(batch["image"])
+            z, batch["kl"] = self._encode(batch)
             logits = self.generator.logits(torch.cat([z, noise]))
             batch["logits"], generated = torch.split(logits, [len(z), len(noise)])
             batch["generated"] = torch.sigmoid(generated)
 
     def _discriminator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
-        generated = batch["generated"]
-        return self.discriminator_terms(batch["occupancy"][: len(generated)], generated)
+        real = batch["occupancy"][self._from_prior(len(batch["occupancy"]))]
+        return self.discriminator_terms(real, batch["generated"])
 
     def _joint_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
@@ -218,7 +219,7 @@ class VAEGAN3D(Model):
         return {"total": total, **figures}
 
     def _encoder_loss(self, batch: Batch) -> dict[str, Tensor]:
-        z, kl = self._encode(batch["image"])
+        z, kl = self._encode(batch)
         batch["z"] = z.detach()
         reconstruction = self._reconstruction(self.generator.logits(z), batch["occupancy"])
         total = self.options.kl_weight * kl + self.options.reconstruction_weight * reconstruction

@@ -1,19 +1,100 @@
-"""Faster forms of two of the paper's layers: the same weights, the same mathematics, another order of the work.
+"""Faster forms of the paper's layers: the same weights, the same mathematics, another order of the work.
 
 A convolution of kernel 4 and stride 2 with one channel on its wide side keeps a processor's vector units idle. Both
 directions become a convolution of kernel 2 over eight channels, one for each corner of a 2×2×2 block.
+
+The deepest layers have millions of weights and few places to apply them to. On a CPU, in bfloat16, they are matrix
+products over neighbourhoods written side by side.
+
+All functions give gradients of any order, and none changes the layout of the weights, which is the paper's.
 """
 
 from __future__ import annotations
 
+import itertools
+from typing import Any, cast
+
 import torch
 from torch import Tensor
-from torch.nn.functional import conv3d, pad
+from torch.nn.functional import conv3d, conv_transpose3d, pad
 
-__all__ = ["conv_by_blocks", "conv_transpose_by_blocks"]
+__all__ = [
+    "block_kernel",
+    "compute_dtype",
+    "conv",
+    "conv_by_blocks",
+    "conv_transpose",
+    "conv_transpose_by_blocks",
+    "unblock",
+]
 
 # Along one axis, output 2p − 1 takes taps 2, 0 of inputs p − 1, p; output 2p takes taps 3, 1.
 _TAPS = ((2, 0), (3, 1))
+
+# Where matrix products are faster than convolutions: at 512 × 256 channels, up to 32 shapes.
+_MANY_WEIGHTS = 2**22
+_FEW_PLACES = 2**11
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the type in which layers compute: autocast's where it is on, else that of `x`."""
+    device = x.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return x.dtype
+
+
+def conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``conv3d(x, weight, stride=2, padding=1)`` for kernel 4, in `compute_dtype`.
+
+    Parameters
+    ----------
+    x : Tensor, (B, C, S, S, S)
+        S even.
+    weight : Tensor, (D, C, 4, 4, 4)
+
+    Returns
+    -------
+    Tensor, (B, D, S/2, S/2, S/2)
+
+    Examples
+    --------
+    >>> x, weight = torch.rand(2, 3, 8, 8, 8), torch.rand(5, 3, 4, 4, 4)
+    >>> plain = torch.nn.functional.conv3d(x, weight, stride=2, padding=1)
+    >>> torch.allclose(conv(x, weight), plain, atol=1e-5)
+    True
+    """
+    x = x.to(compute_dtype(x))
+    if _is_deep(x, weight, len(x) * (x.shape[2] // 2) ** 3):
+        return cast(Tensor, _Convolve.apply(x, weight, None))  # type: ignore[no-untyped-call]
+    x = _laid_out(x, weight)
+    return conv3d(x, _laid_out_weight(weight, x), stride=2, padding=1)
+
+
+def conv_transpose(x: Tensor, weight: Tensor) -> Tensor:
+    """Return ``conv_transpose3d(x, weight, stride=2, padding=1)`` for kernel 4, in `compute_dtype`.
+
+    Parameters
+    ----------
+    x : Tensor, (B, C, S, S, S)
+    weight : Tensor, (C, D, 4, 4, 4)
+
+    Returns
+    -------
+    Tensor, (B, D, 2S, 2S, 2S)
+
+    Examples
+    --------
+    >>> x, weight = torch.rand(2, 3, 4, 4, 4), torch.rand(3, 5, 4, 4, 4)
+    >>> plain = torch.nn.functional.conv_transpose3d(x, weight, stride=2, padding=1)
+    >>> torch.allclose(conv_transpose(x, weight), plain, atol=1e-5)
+    True
+    """
+    x = x.to(compute_dtype(x))
+    if _is_deep(x, weight, len(x) * x.shape[2] ** 3):
+        return cast(Tensor, _ConvolveTransposed.apply(x, weight, None))  # type: ignore[no-untyped-call]
+    x = _laid_out(x, weight)
+    return conv_transpose3d(x, _laid_out_weight(weight, x), stride=2, padding=1)
 
 
 def conv_transpose_by_blocks(x: Tensor, weight: Tensor) -> Tensor:
@@ -27,6 +108,7 @@ def conv_transpose_by_blocks(x: Tensor, weight: Tensor) -> Tensor:
     Returns
     -------
     Tensor, (B, 1, 2S, 2S, 2S)
+        In single precision where layers compute in less.
 
     Examples
     --------
@@ -35,17 +117,13 @@ def conv_transpose_by_blocks(x: Tensor, weight: Tensor) -> Tensor:
     >>> torch.allclose(conv_transpose_by_blocks(x, weight), plain, atol=1e-5)
     True
     """
-    batch, channels, side = x.shape[:3]
-    taps = torch.tensor(_TAPS, device=x.device)
-    blocks = weight[:, 0][:, taps][:, :, :, taps][:, :, :, :, :, taps]
-    kernel = blocks.permute(1, 3, 5, 0, 2, 4, 6).reshape(8, channels, 2, 2, 2)
-    y = conv3d(x, kernel, padding=1).reshape(batch, 2, 2, 2, side + 1, side + 1, side + 1)
-    y = y.permute(0, 4, 1, 5, 2, 6, 3).reshape(batch, 1, 2 * side + 2, 2 * side + 2, 2 * side + 2)
-    return y[..., 1:-1, 1:-1, 1:-1]
+    x = x.to(compute_dtype(x))
+    y = conv3d(x, block_kernel(weight).to(x.dtype), padding=1)
+    return unblock(y, torch.promote_types(x.dtype, torch.float32))
 
 
 def conv_by_blocks(x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``conv3d(x, weight, stride=2, padding=1)`` for kernel 4.
+    """Return ``conv3d(x, weight, stride=2, padding=1)`` for kernel 4 and few input channels, in `compute_dtype`.
 
     Parameters
     ----------
@@ -64,10 +142,179 @@ def conv_by_blocks(x: Tensor, weight: Tensor) -> Tensor:
     >>> torch.allclose(conv_by_blocks(x, weight), plain, atol=1e-5)
     True
     """
-    batch, packed, side = x.shape[:3]
-    half = side // 2 + 1
-    order = (0, 1, 3, 5, 7, 2, 4, 6)
-    x = pad(x, (1, 1, 1, 1, 1, 1)).reshape(batch, packed, half, 2, half, 2, half, 2)
-    x = x.permute(order).reshape(batch, 8 * packed, half, half, half)
-    kernel = weight.reshape(len(weight), packed, 2, 2, 2, 2, 2, 2).permute(order)
-    return conv3d(x, kernel.reshape(len(weight), 8 * packed, 2, 2, 2))
+    packed = x.shape[1]
+    blocks = cast(Tensor, _Block.apply(x, compute_dtype(x)))  # type: ignore[no-untyped-call]
+    kernel = weight.reshape(len(weight), packed, 2, 2, 2, 2, 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    kernel = kernel.reshape(len(weight), 8 * packed, 2, 2, 2).to(blocks.dtype)
+    return conv3d(blocks, kernel.contiguous(memory_format=torch.channels_last_3d))
+
+
+def block_kernel(weight: Tensor) -> Tensor:
+    """Return the kernel (8, C, 2, 2, 2) over blocks of a transposed convolution (C, 1, 4, 4, 4)."""
+    taps = torch.tensor(_TAPS, device=weight.device)
+    blocks = weight[:, 0][:, taps][:, :, :, taps][:, :, :, :, :, taps]
+    return blocks.permute(1, 3, 5, 0, 2, 4, 6).reshape(8, len(weight), 2, 2, 2)
+
+
+def unblock(y: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Lay blocks (B, 8, S + 1, S + 1, S + 1) out as a grid (B, 1, 2S, 2S, 2S); the outermost cells fall away."""
+    return cast(Tensor, _Unblock.apply(y, dtype))  # type: ignore[no-untyped-call]
+
+
+class _Block(torch.autograd.Function):
+    """Grid (B, M, 2S, 2S, 2S) → blocks (B, 8M, S + 1, S + 1, S + 1), channels last, zeros around it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.dtype = x.dtype
+        x = x.to(dtype)  # first: torch changes types slowly while it scatters
+        batch, packed, side = x.shape[0], x.shape[1], x.shape[2] // 2
+        y = x.new_zeros((batch, side + 1, side + 1, side + 1, packed, 8), dtype=dtype)
+        for corner, (i, j, k) in enumerate(_BEGINNINGS):
+            cells = x[:, :, i::2, j::2, k::2].permute(0, 2, 3, 4, 1)
+            y[:, i : i + side, j : j + side, k : k + side, :, corner] = cells
+        return y.flatten(4).permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return cast(Tensor, _Unblock.apply(gradients[0], ctx.dtype)), None  # type: ignore[no-untyped-call]
+
+
+class _Unblock(torch.autograd.Function):
+    """The adjoint of `_Block`: blocks → grid."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.dtype = y.dtype
+        batch, packed, side = y.shape[0], y.shape[1] // 8, y.shape[2] - 1
+        y = y.permute(0, 2, 3, 4, 1).reshape(batch, side + 1, side + 1, side + 1, packed, 8)
+        x = y.new_empty((batch, packed, 2 * side, 2 * side, 2 * side), dtype=dtype)
+        for corner, (i, j, k) in enumerate(_BEGINNINGS):
+            cells = y[:, i : i + side, j : j + side, k : k + side, :, corner]
+            x[:, :, i::2, j::2, k::2] = cells.permute(0, 4, 1, 2, 3)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return cast(Tensor, _Block.apply(gradients[0], ctx.dtype)), None  # type: ignore[no-untyped-call]
+
+
+# Where the cells of each of a block's eight corners begin, in the blocks and in the grid. Block 0 begins one cell
+# before the grid, so that first corners are the grid's odd cells, from block 1 on.
+_BEGINNINGS = list(itertools.product((1, 0), repeat=3))
+
+
+def _is_deep(x: Tensor, weight: Tensor, places: int) -> bool:
+    """Whether matrix products are faster; `places` is how many cells the smaller of the two volumes has."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.bfloat16
+        and weight.numel() >= _MANY_WEIGHTS
+        and places <= _FEW_PLACES
+    )
+
+
+def _laid_out(x: Tensor, weight: Tensor) -> Tensor:
+    """Lay activations out as a convolution with these weights is fastest, in both directions."""
+    # Single precision: the gradient of the weights comes out in the layout of the activations, and is copied into the
+    # weights' own, which is dear where they are many.
+    many = x.device.type == "cpu" and weight.numel() >= _MANY_WEIGHTS and x.dtype == torch.float32
+    return x.contiguous(memory_format=torch.contiguous_format if many else torch.channels_last_3d)
+
+
+def _laid_out_weight(weight: Tensor, x: Tensor) -> Tensor:
+    """Give weights the type and the layout of the activations, which oneDNN would do in each direction anew."""
+    if weight.device.type != "cpu":
+        return weight.to(x.dtype)
+    if weight.dtype == x.dtype and x.is_contiguous():
+        return weight
+    return cast(Tensor, _LaidOut.apply(weight, x.dtype))  # type: ignore[no-untyped-call]
+
+
+def _channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    # Two copies: one that changes type and order at once is slower than both.
+    return weight.to(dtype).contiguous(memory_format=torch.channels_last_3d)
+
+
+class _LaidOut(torch.autograd.Function):
+    """Weights in another type, channels last; their gradient comes back in their own, in one copy."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.dtype = weight.dtype
+        return _channels_last(weight, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0].to(ctx.dtype, memory_format=torch.contiguous_format), None
+
+
+# A convolution, its transpose, and the product that gives the gradient of their weights are each other's derivatives:
+# written with one another, they can be derived as often as one likes. Below, `wide` is (B, C, 2S, 2S, 2S), `narrow`
+# (B, D, S, S, S), and the weights (D, C, 4, 4, 4) of both directions alike; `low` are these weights in the type of the
+# activations and channels last, where they have been made.
+
+
+def _neighbourhoods(wide: Tensor) -> Tensor:
+    """Return the 4×4×4 neighbourhood of each cell of the narrow volume as a row, (B·S³, 64·C)."""
+    batch, channels, side = wide.shape[0], wide.shape[1], wide.shape[2] // 2
+    padded = pad(wide.permute(0, 2, 3, 4, 1), (0, 0, 1, 1, 1, 1, 1, 1)).contiguous()
+    stride = padded.stride()
+    shape = (batch, side, side, side, 4, 4, 4, channels)
+    return padded.as_strided(shape, (stride[0], *(2 * s for s in stride[1:4]), *stride[1:])).reshape(
+        batch * side**3, 64 * channels
+    )
+
+
+def _rows(narrow: Tensor) -> Tensor:
+    """Return the channels of each cell as a row, (B·S³, D)."""
+    return narrow.permute(0, 2, 3, 4, 1).reshape(-1, narrow.shape[1])
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wide: Tensor, weight: Tensor, low: Tensor | None) -> Tensor:
+        low = _channels_last(weight, wide.dtype) if low is None else low
+        ctx.save_for_backward(wide, weight, low)
+        side = wide.shape[2] // 2
+        rows = _neighbourhoods(wide) @ low.permute(0, 2, 3, 4, 1).reshape(len(weight), -1).t()
+        return rows.reshape(len(wide), side, side, side, len(weight)).permute(0, 4, 1, 2, 3)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (wide, weight, low), narrow = ctx.saved_tensors, gradients[0]
+        of_wide = _ConvolveTransposed.apply(narrow, weight, low) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
+        of_weight = _WeightGradient.apply(wide, narrow, weight.dtype) if ctx.needs_input_grad[1] else None  # type: ignore[no-untyped-call]
+        return of_wide, of_weight, None
+
+
+class _ConvolveTransposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, narrow: Tensor, weight: Tensor, low: Tensor | None) -> Tensor:
+        low = _channels_last(weight, narrow.dtype) if low is None else low
+        ctx.save_for_backward(narrow, weight, low)
+        narrow = narrow.contiguous(memory_format=torch.channels_last_3d)
+        return conv_transpose3d(narrow, low, stride=2, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (narrow, weight, low), wide = ctx.saved_tensors, gradients[0]
+        of_narrow = _Convolve.apply(wide, weight, low) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
+        of_weight = _WeightGradient.apply(wide, narrow, weight.dtype) if ctx.needs_input_grad[1] else None  # type: ignore[no-untyped-call]
+        return of_narrow, of_weight, None
+
+
+class _WeightGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, wide: Tensor, narrow: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(wide, narrow)
+        matrix = _rows(narrow).t() @ _neighbourhoods(wide)
+        matrix = matrix.reshape(-1, 4, 4, 4, wide.shape[1]).permute(0, 4, 1, 2, 3)
+        return matrix.to(dtype, memory_format=torch.contiguous_format)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (wide, narrow), weight = ctx.saved_tensors, gradients[0]
+        of_wide = _ConvolveTransposed.apply(narrow, weight, None) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
+        of_narrow = _Convolve.apply(wide, weight, None) if ctx.needs_input_grad[1] else None  # type: ignore[no-untyped-call]
+        return of_wide, of_narrow, None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
-from voxgan.networks.forms import conv_transpose_by_blocks
+from voxgan.networks.forms import conv_transpose, conv_transpose_by_blocks
+from voxgan.networks.recomputation import recomputed
 
 __all__ = ["Generator", "channels"]
 
@@ -51,12 +54,19 @@ class Generator(nn.Module):
     latent : int
         Numbers in z.
 
+    Attributes
+    ----------
+    recompute : bool
+        Compute activations again in the backward pass instead of keeping them: less memory, more time. Off by default.
+
     Examples
     --------
     >>> generator = Generator(resolution=16, width=4)
     >>> generator(torch.rand(2, 200)).shape
     torch.Size([2, 1, 16, 16, 16])
     """
+
+    recompute: bool = False
 
     def __init__(self, resolution: int = 64, width: int = 64, latent: int = 200) -> None:
         super().__init__()
@@ -69,14 +79,30 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def logits(self, z: Tensor) -> Tensor:
-        """Return the log-odds of occupancy, (B, 1, R, R, R), for latents (B, L)."""
-        first, *hidden, last = cast(Iterable[Any], self.layers)
-        # A transposed convolution of a single cell is a matrix product.
-        x = (z @ first.weight.flatten(1)).reshape(len(z), -1, 4, 4, 4)
+        """Return the log-odds of occupancy, (B, 1, R, R, R), for latents (B, L).
+
+        Under autocast they are in single precision all the same.
+        """
+        first, *hidden = cast(Iterable[Any], self.layers)
+        x: Tensor
+        # A transposed convolution of a single cell is a matrix product. It reads each weight once for the whole
+        # batch: nothing is gained in a smaller type that the weights would have to be copied to.
+        with torch.autocast(z.device.type, enabled=False) if z.device.type == "cpu" else contextlib.nullcontext():
+            x = (z.to(first.weight.dtype) @ first.weight.flatten(1)).reshape(len(z), -1, 4, 4, 4)
         x = x.contiguous(memory_format=torch.channels_last_3d)
-        for layer in hidden:
-            x = layer(x)
-        return conv_transpose_by_blocks(x, last.weight)
+        for norm, convolution in zip(hidden[::3], hidden[2::3], strict=True):
+            x = self._block(x, norm, convolution)
+        return x
+
+    def _block(self, x: Tensor, norm: nn.Module, convolution: nn.Module) -> Tensor:
+        """Apply batch norm, ReLU and a transposed convolution."""
+        grow = conv_transpose_by_blocks if convolution is self.layers[-1] else conv_transpose
+        weight = cast(Tensor, convolution.weight)
+
+        def run(x: Tensor) -> Tensor:
+            return grow(relu(norm(x), inplace=True), weight)
+
+        return recomputed(run, x, norm) if self.recompute and torch.is_grad_enabled() else run(x)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return occupancy in (0, 1), (B, 1, R, R, R), for latents (B, L)."""

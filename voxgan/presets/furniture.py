@@ -13,7 +13,7 @@ from voxgan.presets import vae_gan3d
 MODEL = "vae_gan3d"
 
 OPTIONS = {
-    **vae_gan3d.OPTIONS,
+    **vae_gan3d.OPTIONS,  # our settings of 3D-VAE-GAN, with their reasons
     "precision": "bf16",  # twice as fast on processors that have it
     "steps": 3500,  # 18 passes over 4,748 shapes
 }

@@ -3,6 +3,8 @@
 It knows no model: a `Model` says which phases a step has and what each one's loss is.
 """
 
-from voxgan.training.run import Training, resume, train
+from voxgan.training.options import Training
+from voxgan.training.report import write_report
+from voxgan.training.run import resume, train
 
-__all__ = ["Training", "resume", "train"]
+__all__ = ["Training", "resume", "train", "write_report"]

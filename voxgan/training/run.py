@@ -1,30 +1,29 @@
-"""The one training loop: phases, precision, moving average, log, samples, save, resume.
-
-It knows no model: a `Model` says which phases a step has and what each one's loss is.
-"""
+"""A whole run: its folder, its loop, its end; going on where it stopped."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
-import copy
+import ctypes
 import dataclasses
-import json
+import math
+import platform
+import resource
 import signal
+import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from voxgan import checkpoint, models, presets
-from voxgan.batches import Plan, finish_batch, step_seed
-from voxgan.checkpoint import describe, find_device, load_state, save_class_latents, save_model, save_state
+from voxgan import checkpoint
+from voxgan.batches import Plan, step_seed
+from voxgan.checkpoint import describe, load_state, save_class_latents, save_model, save_state, sweep_states
 from voxgan.class_latents import fit_class_latents
 from voxgan.dataset import Dataset
 from voxgan.errors import (
@@ -33,104 +32,27 @@ from voxgan.errors import (
     DivergedError,
     InputError,
     MissingExtraError,
-    StorageError,
+    TrainingWarning,
     UsageError,
+    VoxganError,
 )
-from voxgan.files import check_output, exclusive, sweep_temporaries, write_bytes, write_json
+from voxgan.files import check_output, exclusive, sweep_temporaries, write_json
 from voxgan.loader import load_batches
-from voxgan.models.model import Batch, Model, make_config
+from voxgan.models.model import Model, make_config
 from voxgan.samples import samples
-from voxgan.voxels import FILL
+from voxgan.training.options import Training, check_data, check_options, resolve, split_options
+from voxgan.training.ranks import Ranks, joined
+from voxgan.training.record import Record, read_log
+from voxgan.training.report import write_report
+from voxgan.training.signs import Watch
+from voxgan.training.step import Figures, Stepper
 
-__all__ = ["Training", "resume", "train"]
+__all__ = ["Report", "resume", "train"]
 
 Report = Callable[[int, int, Mapping[str, float]], None]
 
 _MAX_BAD_STEPS = 5
-
-
-@dataclass(frozen=True)
-class Training:
-    """Options of a training that are not the model's.
-
-    Attributes
-    ----------
-    steps : int
-        How many steps in all.
-    batch : int
-        Shapes a step.
-    seed : int
-        Of weights, data order, augmentation and noise.
-    precision : {"fp32", "bf16"}
-        bf16 computes convolutions in bfloat16; weights, losses and batch statistics stay in single precision.
-    average : float
-        Momentum of the moving average of the weights that sampling uses.
-    augment : bool
-        Mirror shapes, and vary photos.
-    turns : {1, 2, 4}
-        In how many positions about z a shape may stand (models from noise alone).
-    shift : int
-        By how many cells, at most, a shape may stand aside along each axis (models from noise alone).
-    views : {"auto", "stored", "drawn"}
-        Photos: the data set's views, or drawn from the grids on the training's device, new ones in each step;
-        "auto" takes the data set's where it has some.
-    loaders : int
-        Processes that read batches ahead; 0 reads in the training's own. The batches are the same for any number.
-    cosine : bool
-        Let the rates fall to a twentieth along a half cosine.
-    save_every, sample_every : int
-        Steps between checkpoints, and between pictures of samples (0 for none).
-    device : str
-        "auto" takes a GPU where there is one.
-    """
-
-    steps: int = 20_000
-    batch: int = 16
-    seed: int = 0
-    precision: str = "fp32"
-    average: float = 0.999
-    augment: bool = True
-    turns: int = 1
-    shift: int = 0
-    views: str = "auto"
-    loaders: int = 0
-    cosine: bool = False
-    save_every: int = 500
-    sample_every: int = 500
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
-        for name, least in (
-            ("steps", 1),
-            ("batch", 2),
-            ("save_every", 1),
-            ("sample_every", 0),
-            ("shift", 0),
-            ("loaders", 0),
-        ):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name}={getattr(self, name)}: expected {least} or more")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError(f"seed={self.seed}: expected a number from 0 to 2⁶³ − 1")
-        if self.precision not in ("fp32", "bf16"):
-            raise UsageError(f"precision={self.precision!r}: expected fp32 or bf16")
-        if self.turns not in (1, 2, 4):
-            raise UsageError(f"turns={self.turns}: expected 1, 2 or 4")
-        if self.views not in ("auto", "stored", "drawn"):
-            raise UsageError(f"views={self.views!r}: expected auto, stored or drawn")
-        if self.loaders > 256:
-            raise UsageError(f"loaders={self.loaders}: expected at most 256 processes")
-        if not 0 <= self.average < 1:
-            raise UsageError(f"average={self.average}: expected a number from 0 to below 1")
-
-
-def _split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, Training]:
-    """Sort options into the model's and the training's."""
-    own = {field.name for field in dataclasses.fields(Training)}
-    training = make_config(Training, {key: value for key, value in options.items() if key in own})
-    config = make_config(kind.Config, {k: v for k, v in options.items() if k not in own}, tuple(own))
-    return config, training
+_LOOKED_BACK = 2000  # lines of the log that the warnings' windows need at most
 
 
 def train(
@@ -151,9 +73,11 @@ def train(
     data : path
         HDF5 file made by `voxgan.prepare`.
     out : path
-        Run folder: ``config.json``, weights, ``log.jsonl``, ``samples/``, training states. Must not hold a run.
+        Run folder: ``config.json``, weights, ``log.jsonl`` and ``log.csv``, ``events.jsonl``, ``report.html``,
+        ``samples/``, training states. Must not hold a run. Under torchrun, all processes must see it.
     report : callable, optional
-        Called after every step with the step, the number of steps, and the step's figures.
+        Called after every step with the step, the number of steps, and the step's figures. Warnings go to its method
+        ``say``, where it has one; else to Python's warnings, as `voxgan.errors.TrainingWarning`.
     **options
         Fields of `Training` or of the model's ``Config``; they override the preset's.
 
@@ -169,46 +93,52 @@ def train(
     DatasetError, StorageError
         If the data cannot be used, or the folder not be written.
     DivergedError
-        If the loss leaves the finite numbers; the last checkpoint is whole.
+        If the loss leaves the finite numbers more often than `retries`; the last checkpoint is whole.
+    RankError
+        Under torchrun, if another process is lost.
     """
-    name, preset = presets.find(model)
-    kind = models.find(name)
+    kind, merged, wanted = resolve(model, options)  # unknown keys are told before anything is opened
     out = Path(out)
-    if (out / "config.json").exists():
-        raise UsageError(f"{out} holds a run already; continue it with  voxgan resume {out}  or choose another --out")
-    merged = {**preset, **options}
-    _split_options(kind, merged)  # unknown keys are told before anything is opened
-    asked = merged.get("classes") or ()
-    wanted = tuple(asked.split(",")) if isinstance(asked, str) else tuple(asked)
-    with Dataset(data, "train", wanted or None) as dataset:
-        merged.setdefault("resolution", dataset.resolution)
-        merged["classes"] = wanted or tuple(dataset.classes)
-        config, training = _split_options(kind, merged)
-        _check_fit(kind, config, training, dataset)
-        find_device(training.device)
-        check_output(out / "config.json")
-        torch.manual_seed(step_seed(training.seed, -1))
-        network = kind(config)
-        facts = {
-            "preset": model,
-            "data": str(Path(data).resolve()),
-            "fingerprint": dataset.fingerprint(),
-            "options": dataclasses.asdict(training),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        }
-        with exclusive(out):
-            run = _Run(network, dataset, training, out, facts, report)
-            for leftover in ("log.jsonl", "resume.json"):
-                (out / leftover).unlink(missing_ok=True)
-            write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
-            return run.go(0)
+    with joined(split_options(kind, merged)[1].device) as ranks, contextlib.ExitStack() as held:
+        with ranks.together():
+            if ranks.first and (out / "config.json").exists():
+                raise UsageError(
+                    f"{out} holds a run already; continue it with  voxgan resume {out}  or choose another --out"
+                )
+            check_options(*split_options(kind, merged), ranks)
+            dataset = held.enter_context(Dataset(data, "train", wanted or None))
+            merged.setdefault("resolution", dataset.resolution)
+            merged["classes"] = wanted or tuple(dataset.classes)
+            config, training = split_options(kind, merged)
+            check_data(kind, config, training, dataset, ranks)
+            torch.manual_seed(step_seed(training.seed, -1))
+            network = kind(config)
+            facts = {
+                "preset": model,
+                "data": str(Path(data).resolve()),
+                "fingerprint": dataset.fingerprint(),
+                "options": dataclasses.asdict(training),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "ranks": ranks.count,
+                "machine": _machine(ranks),
+            }
+            if ranks.first:
+                check_output(out / "config.json")
+                held.enter_context(exclusive(out))
+                for leftover in ("log.jsonl", "log.csv", "events.jsonl", "resume.json", "report.html"):
+                    (out / leftover).unlink(missing_ok=True)
+                write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
+        run = held.enter_context(_Run(network, dataset, training, out, facts, report, ranks))
+        run.tell(0, "started", f"{training.steps} steps of {training.batch} shapes on {_where(ranks)}")
+        return run.go(0)
 
 
 def resume(run: str | Path, report: Report | None = None, data: str | Path | None = None, **changes: Any) -> Model:
     """Continue a run from its last training state, bit for bit as if it had not stopped.
 
-    The promise holds for the same number of threads on the same kind of device.
+    The promise holds for the same number of threads and of ranks, on the same kind of device; any number of ranks can
+    go on from any state.
 
     Parameters
     ----------
@@ -232,6 +162,8 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
         If the folder holds no run that can be continued.
     UsageError
         For an unknown field, or a value that cannot be.
+    RankError
+        Under torchrun, if another process is lost.
     """
     folder, content = checkpoint.read_config(run)
     facts = content.get("training")
@@ -243,26 +175,33 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
     facts["options"] = dataclasses.asdict(training)
     if data is not None:
         facts["data"] = str(Path(data).resolve())
-    torch.manual_seed(step_seed(training.seed, -1))
-    network = checkpoint.build(content)
-    with (
-        exclusive(folder),
-        _threads(facts.get("threads")),
-        Dataset(facts["data"], "train", network.config.classes or None) as dataset,
-    ):
-        _check_fit(type(network), network.config, training, dataset)
-        if facts.setdefault("fingerprint", dataset.fingerprint()) != dataset.fingerprint():
-            raise DatasetError(
-                f"{dataset.path}: not the shapes that this run was trained on; name the data set with data=PATH"
-            )
-        sweep_temporaries(folder)
-        run_ = _Run(network, dataset, training, folder, facts, report)
-        step = 0
-        if (folder / "resume.json").is_file():
-            step, tensors, figures = load_state(folder)
-            run_.restore(tensors, figures)
-            run_.saved = step
-        run_.trim_log(step)
+    with joined(training.device) as ranks, contextlib.ExitStack() as held:
+        with ranks.together():
+            torch.manual_seed(step_seed(training.seed, -1))
+            network = checkpoint.build(content)
+            check_options(network.config, training, ranks)
+            if ranks.first:
+                held.enter_context(exclusive(folder))
+            held.enter_context(_threads(facts.get("threads")))
+            dataset = held.enter_context(Dataset(facts["data"], "train", network.config.classes or None))
+            check_data(type(network), network.config, training, dataset, ranks)
+            if facts.setdefault("fingerprint", dataset.fingerprint()) != dataset.fingerprint():
+                raise DatasetError(
+                    f"{dataset.path}: not the shapes that this run was trained on; name the data set with data=PATH"
+                )
+            facts |= {"ranks": ranks.count, "machine": _machine(ranks)}
+            step, tensors, figures = 0, None, dict[str, float]()
+            if (folder / "resume.json").is_file():
+                step, tensors, figures = load_state(folder)
+        with ranks.together():
+            if ranks.first:
+                sweep_temporaries(folder)
+                sweep_states(folder)
+        run_ = held.enter_context(_Run(network, dataset, training, folder, facts, report, ranks, step))
+        with ranks.together():
+            if tensors is not None:
+                run_.restore(step, tensors, figures)
+        run_.tell(step, "resumed", f"from step {step} on {_where(ranks)}")
         return run_.go(step)
 
 
@@ -277,36 +216,45 @@ def _threads(count: Any) -> Iterator[None]:
         torch.set_num_threads(former)
 
 
-def _check_fit(kind: type[Model], config: Any, training: Training, dataset: Dataset) -> None:
-    """Refuse, before long work, a model that does not fit its data."""
-    if config.resolution != dataset.resolution:
-        raise DatasetError(
-            f"{dataset.path}: its grids are {dataset.resolution}³, the model's {config.resolution}³; "
-            f"drop resolution={config.resolution} or prepare the data at it"
-        )
-    if training.batch % config.pack:
-        raise UsageError(f"batch={training.batch} is no multiple of pack={config.pack}")
-    room = int(dataset.resolution * (1 - FILL) / 2)
-    if training.shift > room:
-        raise UsageError(f"shift={training.shift}: shapes have {room} free cells around them at {dataset.resolution}³")
-    if "image" in kind.conditions:
-        if training.turns > 1 or training.shift:
-            raise UsageError(
-                f"turns and shift are for models from noise; in {kind.name} the photo says how a shape stands"
-            )
-        if training.views == "drawn":
-            return
-        if not dataset.num_views:
-            raise DatasetError(
-                f"{dataset.path}: has no rendered views, which {kind.name} learns from; prepare it with --views 24, "
-                "or draw them while training with views=drawn"
-            )
-        if dataset.image_size != 256:
-            raise DatasetError(f"{dataset.path}: its views are {dataset.image_size} pixels wide, expected 256")
+def _machine(ranks: Ranks) -> str:
+    """Name the device in words."""
+    if ranks.device.type == "cuda":
+        return torch.cuda.get_device_name(ranks.device)
+    return f"{platform.machine()} processor"
+
+
+def _where(ranks: Ranks) -> str:
+    many = f"{ranks.count} ranks of " if ranks.count > 1 else ""
+    return f"{many}{_machine(ranks)}, {torch.get_num_threads()} threads"
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed (Linux, glibc).
+
+    It gives every block above 32 MB back to the system at once, whose pages are then made again, one fault each, in
+    the next step: a fifth of a step's time on a CPU. It holds for the whole process, and costs nothing but the memory
+    that the largest step has needed.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(mmap_threshold, 1 << 30)
+        mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Return the most memory that was in use so far, in GB: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 class _Run:
-    """A training under way: networks, optimisers, the moving average, and its folder."""
+    """A training under way: what takes the steps, and its folder.
+
+    On all ranks but the first it writes nothing.
+    """
 
     def __init__(
         self,
@@ -316,64 +264,128 @@ class _Run:
         folder: Path,
         facts: Mapping[str, Any],
         report: Report | None,
+        ranks: Ranks | None = None,
+        start: int = 0,
     ) -> None:
-        self.device = find_device(training.device)
-        self.model = model.to(self.device).train()
+        self.ranks = Ranks(0, 1, checkpoint.find_device(training.device)) if ranks is None else ranks
         self.data, self.training, self.folder, self.facts, self.report = data, training, folder, facts, report
-        self.phases = model.phases
         images = "none"
         if "image" in model.conditions:
             images = "stored" if training.views == "auto" else training.views
         self.plan = Plan(images, training.augment, training.turns, training.shift)
-        self.optimizers = {
-            phase.name: torch.optim.Adam(
-                [{"params": list(getattr(model, name).parameters()), "lr": rate} for name, rate in phase.rates.items()],
-                betas=(phase.beta1, 0.999),
-            )
-            for phase in self.phases
-        }
-        self.averaged = {
-            f"{name}.{key}": value.detach().clone()
-            for name in model.averaged
-            for key, value in getattr(model, name).state_dict().items()
-        }
-        self.last: dict[str, float] = {}
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = training.precision == "tf32"
+        keep_freed_memory()
+        with self.ranks.watched(folder):
+            self.stepper = Stepper(model, training, self.ranks, self.plan)
+        self.model = self.stepper.model
+        self.watch = Watch([phase.name for phase in self.stepper.phases])
+        self.record = Record(folder, start, training.tensorboard) if self.ranks.first else None
+        if self.record is not None and start:
+            self.watch.replay(read_log(folder)[-_LOOKED_BACK:])
+        self.last: Mapping[str, float] = {}
         self.bad_steps = 0
         self.saved: int | None = None
         self.stop = False
+        self._reported = (0.0, 0.0)  # when, and how long it took
+
+    def __enter__(self) -> _Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.record is not None:
+            self.record.close()
+
+    def tell(self, step: int, kind: str, text: str) -> None:
+        """Put into the record what happened; warnings are said at once, too."""
+        if self.record is None:
+            return
+        self.record.event(step, kind, text)
+        if kind in ("warning", "retry"):
+            say = getattr(self.report, "say", None)
+            if say is not None:
+                say(f"step {step}: {text}")
+            else:
+                warnings.warn(f"step {step}: {text}", TrainingWarning, stacklevel=2)
 
     def go(self, start: int) -> Model:
         """Run steps `start` + 1 to the end; return the averaged model."""
-        steps = self.training.steps
         done = start
-        training = self.training
-        raws = load_batches(self.data, training.batch, training.seed, self.plan, start, steps, training.loaders)
-        with self._signals(), contextlib.closing(raws):
-            began = time.perf_counter()
-            for step, raw in zip(range(start, steps), raws, strict=True):
-                figures = self._step(step, raw)
-                done, stop = step + 1, self.stop
-                figures["shapes_per_s"] = self.training.batch / (time.perf_counter() - began)
-                sound = self.bad_steps < 2  # a single bad step was skipped, and has changed nothing
-                if sound and self._due(done, self.training.sample_every):
-                    figures |= self._sample(done)
-                self._log(done, figures)
-                self._refuse_divergence(done)
-                if sound and (self._due(done, self.training.save_every) or stop):
-                    self.save(done)
-                if self.report is not None:
-                    self.report(done, steps, figures)
-                began = time.perf_counter()
-                if stop:
-                    raise KeyboardInterrupt(f"stopped after step {done}; {self._whole()}")
-        if done == start:  # the last stop may have come between its state and its weights
+        with self._signals(), self.ranks.watched(self.folder, self._whole):
+            if self.training.retries and not start:
+                self.save(0)
+            while done < self.training.steps:
+                try:
+                    done = self._steps(done)
+                except DivergedError as error:
+                    done = self._go_back(error)
+        if done == start or self.saved != done:  # the last stop may have come between its state and its weights
             self.save(done)
-        model = self.snapshot()
-        if "image" in model.conditions:
+        model = self.stepper.snapshot()
+        if self.ranks.first and "image" in model.conditions:
             with contextlib.suppress(InputError):  # codes that are not finite: samples are the prior's then
                 model.class_latents = fit_class_latents(model, self.data)
                 save_class_latents(model.class_latents, self.folder)
+        self.tell(done, "finished", f"all {done} steps done")
+        self._write_report()
         return model
+
+    def _steps(self, start: int) -> int:
+        """Run steps `start` + 1 to the last; return its number."""
+        training, steps = self.training, self.training.steps
+        raws = load_batches(
+            self.data,
+            training.batch,
+            training.seed,
+            self.plan,
+            start,
+            steps,
+            training.loaders,
+            self.ranks.share(training.batch),
+        )
+        # A GPU is given the next step before the figures of this one are read: it must never wait for us.
+        lag = 1 if self.ranks.device.type == "cuda" else 0
+        waiting: collections.deque[tuple[int, Figures, float]] = collections.deque()
+        leaving = False
+        with contextlib.closing(raws):
+            began = time.perf_counter()
+            for number, raw in zip(range(start, steps), raws, strict=True):
+                figures = self.stepper.run(number, raw, self.last, self.stop)
+                self.last, done = figures, number + 1
+                waiting.append((done, figures, time.perf_counter() - began))
+                pause = self._due(done, training.sample_every) or self._due(done, training.save_every)
+                while len(waiting) > (0 if pause or leaving else lag):
+                    leaving |= self._settle(*waiting.popleft())
+                began = time.perf_counter()
+                if leaving and not waiting:
+                    if self.saved != done and self.bad_steps < 2:
+                        self.save(done)
+                    self.tell(done, "stopped", f"stopped after step {done}; {self._whole()}")
+                    self._write_report()
+                    raise KeyboardInterrupt(f"stopped after step {done}; {self._whole()}")
+        return steps
+
+    def _settle(self, done: int, figures: Figures, seconds: float) -> bool:
+        """Record a step whose figures are there; return whether the run is to be left."""
+        values = dict(figures)
+        asked = values.pop("stop") > 0
+        values["shapes_per_s"] = self.training.batch / seconds
+        values["memory_gb"] = _peak_memory(self.ranks.device)
+        self.bad_steps = 0 if values["sound"] else self.bad_steps + 1
+        sound = self.bad_steps < 2  # a single bad step was skipped, and has changed nothing
+        if self.record is not None:
+            if not values["sound"]:
+                self.record.event(done, "skipped", "a loss or a gradient was not finite; nothing moved")
+            if sound and self._due(done, self.training.sample_every):
+                values |= self._sample(done)
+            self.record.step(done, values)
+            for text in self.watch(done, values):
+                self.tell(done, "warning", text)
+        self._refuse_divergence(done)
+        if sound and self._due(done, self.training.save_every):
+            self.save(done)
+        if self.report is not None and self.ranks.first:
+            self.report(done, self.training.steps, values)
+        return asked or (self.stop and self.ranks.count == 1)
 
     def _due(self, done: int, every: int) -> bool:
         return every > 0 and (done % every == 0 or done == self.training.steps)
@@ -399,52 +411,6 @@ class _Run:
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-    def _step(self, step: int, raw: Batch) -> dict[str, float]:
-        """Run every phase once on one batch; return its figures."""
-        training, model = self.training, self.model
-        torch.manual_seed(step_seed(training.seed, step))
-        batch = finish_batch(raw, self.data.resolution, self.plan, self.device)
-        decay = 0.05 + 0.95 * 0.5 * (1 + np.cos(np.pi * step / training.steps)) if training.cosine else 1.0
-        figures: dict[str, float] = {}
-        statistics = {key: value.clone() for key, value in model.named_buffers()}
-        sound = True
-        for phase in self.phases:
-            groups = self.optimizers[phase.name].param_groups
-            for group, rate in zip(groups, phase.rates.values(), strict=True):
-                group["lr"] = rate * decay
-            moves = sound and phase.when(self.last)
-            for name, network in model.named_children():
-                network.requires_grad_(name in phase.trains)
-            terms, finite = self._phase(phase.name, batch, moves)
-            sound &= finite
-            figures |= {(k if k == "accuracy" else f"{phase.name}.{k}"): v for k, v in terms.items()}
-            figures[f"{phase.name}.moved"] = float(moves and sound)
-        self.bad_steps = 0 if sound else self.bad_steps + 1
-        if sound:
-            self._average(step)
-            self.last = {key: value for key, value in figures.items() if np.isfinite(value)}
-        else:  # batch norms have seen what was not finite, and would keep it
-            for key, value in model.named_buffers():
-                value.copy_(statistics[key])
-        return figures
-
-    def _phase(self, name: str, batch: Batch, moves: bool) -> tuple[dict[str, float], bool]:
-        """Compute one phase's loss and, if it `moves`, step its optimiser; say whether all stayed finite."""
-        bf16 = self.training.precision == "bf16"
-        with torch.set_grad_enabled(moves), torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            terms = self.model.loss(name, batch)
-        sound = bool(torch.isfinite(terms["total"].detach()))
-        if moves and sound:
-            optimizer = self.optimizers[name]
-            torch.autograd.backward(terms["total"])
-            weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-            sound = bool(torch.isfinite(norm))
-            if sound:
-                optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        return {key: float(value.detach()) for key, value in terms.items()}, sound
-
     def _refuse_divergence(self, done: int) -> None:
         if self.bad_steps >= _MAX_BAD_STEPS or (self.bad_steps > 1 and done == self.training.steps):
             raise DivergedError(
@@ -452,87 +418,83 @@ class _Run:
                 f"in {self.folder}: start anew, in another folder, with lower rates"
             )
 
-    @torch.no_grad()
-    def _average(self, step: int) -> None:
-        momentum = min(self.training.average, (step + 1) / (step + 10))
-        state = self.model.state_dict()
-        for key, mean in self.averaged.items():
-            if mean.is_floating_point():
-                mean.lerp_(state[key].to(mean.dtype), 1 - momentum)
-            else:
-                mean.copy_(state[key])
+    def _go_back(self, error: DivergedError) -> int:
+        """Take up the last saved state once more, with lower rates and other noise, if that is left; return its step.
 
-    def snapshot(self) -> Model:
-        """Return a copy of the model with averaged weights, in evaluation mode."""
-        model = copy.deepcopy(self.model)
-        model.load_state_dict({**self.model.state_dict(), **self.averaged})
-        return model.requires_grad_(False).eval()
-
-    def _log(self, step: int, figures: Mapping[str, float]) -> None:
-        rounded = {key: float(f"{value:.6g}") if np.isfinite(value) else None for key, value in figures.items()}
-        try:
-            with (self.folder / "log.jsonl").open("a") as file:
-                file.write(json.dumps({"step": step, **rounded}) + "\n")
-        except OSError as error:
-            raise StorageError(f"cannot write {self.folder / 'log.jsonl'}: {error.strerror or error}") from error
-
-    def trim_log(self, step: int) -> None:
-        """Drop the log's lines after `step`, which will be run again."""
-        path = self.folder / "log.jsonl"
-        if not path.is_file():
-            return
-        kept = []
-        for line in path.read_text(errors="replace").splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except (ValueError, KeyError, TypeError):
-                break
-        write_bytes(path, "".join(line + "\n" for line in kept).encode())
+        Raises
+        ------
+        DivergedError
+            `error`, if it is not.
+        """
+        attempt, most = self.stepper.attempt + 1, self.training.retries
+        if attempt > most or self.saved is None:
+            raise error
+        step, tensors, figures = load_state(self.folder)
+        self.restore(step, tensors, figures)
+        self.stepper.attempt = attempt
+        if self.record is not None:
+            self.record.rewind(step)
+            self.watch.replay(read_log(self.folder)[-_LOOKED_BACK:])
+        factor = self.training.retry_rate**attempt
+        self.tell(
+            step,
+            "retry",
+            f"{str(error).split(';')[0]}; back to the state of step {step} with all rates × {factor:g} "
+            f"(attempt {attempt} of {most})",
+        )
+        return step
 
     def save(self, step: int) -> None:
         """Write the training state, then the weights for use."""
-        tensors = {f"model/{key}": value for key, value in self.model.state_dict().items()}
-        tensors |= {f"average/{key}": value for key, value in self.averaged.items()}
-        for name, optimizer in self.optimizers.items():
-            for index, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer/{name}/{index}/{key}": value for key, value in state.items()}
+        self.saved = step
+        if self.record is None:
+            return
+        self.saved = None
+        figures = {key: value for key, value in self.last.items() if key != "stop" and math.isfinite(value)}
+        if self.stepper.attempt:
+            figures["attempt"] = float(self.stepper.attempt)
         try:
-            save_state(self.folder, step, tensors, self.last)
+            self.record.flush()
+            save_state(self.folder, step, self.stepper.state(), figures)
             facts = {**self.facts, "step": step}
-            save_model(self.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
-            self.saved = step
+            save_model(self.stepper.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
         except CheckpointError as error:
             raise DivergedError(f"step {step}: {error}; the checkpoint before it is whole") from error
+        self.saved = step
+        self._write_report(last=False)
 
-    def restore(self, tensors: Mapping[str, Tensor], figures: Mapping[str, float]) -> None:
+    def restore(self, step: int, tensors: Mapping[str, torch.Tensor], figures: Mapping[str, float]) -> None:
         """Take up a saved training state."""
         try:
-            parts: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimizer": {}}
-            for key, value in tensors.items():
-                part, name = key.split("/", 1)
-                parts[part][name] = value
-            self.model.load_state_dict(parts["model"])
-            for key, mean in self.averaged.items():
-                mean.copy_(parts["average"][key])
-            for name, optimizer in self.optimizers.items():
-                states: dict[int, dict[str, Tensor]] = {}
-                for key, value in parts["optimizer"].items():
-                    phase, index, field = key.split("/")
-                    if phase == name:
-                        states.setdefault(int(index), {})[field] = value
-                optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{self.folder}: its training state does not fit its model ({error})") from error
-        self.last = dict(figures)
+            self.stepper.restore(tensors)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder}: {error}") from error
+        self.stepper.attempt = int(figures.get("attempt", 0))
+        self.last = {key: value for key, value in figures.items() if key != "attempt"}
+        self.bad_steps = 0
+        self.saved = step
+
+    def _write_report(self, last: bool = True) -> None:
+        """Bring the run's page up to date; what cannot be drawn never ends a run.
+
+        Before the `last` time only where the last one took less than a fiftieth of the time since.
+        """
+        began = time.monotonic()
+        if self.record is None or (not last and began - self._reported[0] < 50 * self._reported[1]):
+            return
+        self.record.flush()
+        with contextlib.suppress(VoxganError):
+            write_report(self.folder)
+        self._reported = (began, time.monotonic() - began)
 
     def _sample(self, step: int) -> dict[str, float]:
         """Write a picture of samples; return the scores. What cannot be drawn never ends a run."""
-        model = self.snapshot()
-        scores, picture = samples(model, self.data, self.training.seed, self.device)
-        if picture is not None:
+        model = self.stepper.snapshot()
+        scores, picture = samples(model, self.data, self.training.seed, self.ranks.device)
+        if picture is not None and self.record is not None:
             from voxgan.preview import write_png
 
             with contextlib.suppress(MissingExtraError):
                 write_png(self.folder / "samples" / f"{step:08d}.png", picture)
+            self.record.pictures(step, picture)
         return scores

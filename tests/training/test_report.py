@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import json
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from voxgan.errors import CheckpointError, StorageError
+from voxgan.training.report import write_report
+from voxgan.training.report_curves import Curve, Figure, draw, number, thin
+from voxgan.training.report_samples import choose, embed
+
+VOID = {"meta", "img", "br", "path", "circle"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order, and keeps what a test asks for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert not self.stack
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "script"} & set(self.stack):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def curves(self) -> list[str]:
+        return re.findall(r"^(.*?) by step", "\n".join(str(svg["aria-label"]) for svg in self.all("svg")), re.MULTILINE)
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    options = {"steps": 400, "batch": 4, "average": 0.995}
+    facts = {"preset": "gan3d", "data": "/data/chairs.h5", "options": options, "machine": "a fine GPU", "torch": "2.13"}
+    return {
+        "format": "voxgan-model",
+        "version": 1,
+        "model": "gan3d",
+        "config": {"resolution": 16, "width": 4, "gate": 0.8, "classes": ["chair", "table"]},
+        "weights": None,
+        "training": {**facts, **changes},
+    }
+
+
+def line(step: int) -> dict[str, Any]:
+    return {
+        "step": step,
+        "discriminator.total": 1 + 0.3 * np.sin(step),
+        "discriminator.moved": float(step % 3 > 0),
+        "discriminator.gradient": 3.0 if step % 3 else None,
+        "accuracy": 0.5 + 0.4 * float(np.sin(step) ** 2),
+        "generator.total": 1.5,
+        "generator.moved": 1.0,
+        "generator.gradient": 2.0,
+        "occupied": 0.1,
+        "real_occupied": 0.12,
+        "spread": 0.8,
+        "shapes_per_s": 8.0,
+        "memory_gb": 1.25,
+        "sound": 1.0,
+    }
+
+
+def make_run(
+    folder: Path, lines: list[dict[str, Any]], events: list[dict[str, Any]] | None = None, **facts: Any
+) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config(**facts)))
+    (folder / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in lines))
+    if events is not None:
+        (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return folder
+
+
+def page(folder: Path) -> Page:
+    path = write_report(folder)
+    assert path == folder / "report.html"
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def event(step: int, kind: str, text: str = "") -> dict[str, Any]:
+    return {"step": step, "kind": kind, "text": text, "time": "2026-05-01T10:00:00+00:00"}
+
+
+def save_picture(path: Path, size: tuple[int, int] = (64, 16)) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)).save(path)
+
+
+def test_a_whole_run(tmp_path: Path) -> None:
+    events = [event(0, "started"), event(310, "warning", "empty & sad"), event(400, "finished")]
+    run = make_run(tmp_path / "chairs", [line(step) for step in range(1, 401)], events)
+    for step in range(20, 401, 20):
+        save_picture(run / "samples" / f"{step:08d}.png")
+    seen = page(run)
+    assert "Finished, step 400 of 400" in seen.text
+    assert "gan3d at 16³, width 4, trained on chairs.h5: chair, table" in seen.text
+    assert seen.curves == [
+        "Loss",
+        "Accuracy of D",
+        "Gate",
+        "Gradient norm",
+        "Filled voxels",
+        "Spread of samples",
+        "Speed",
+        "Memory",
+    ]
+    assert (
+        "gate at 80%" in seen.text
+        and "D learned in 67% of all steps; its gate was shut for at most 1 step." in seen.text
+    )
+    assert "step 310 warning 2026-05-01 10:00:00 UTC empty & sad" in seen.text
+    assert "a fine GPU" in seen.text and "preset: 10000" in seen.text  # steps is another than the preset's
+    assert "time in steps 3 min 20 s" in seen.text  # 400 steps of 4 at 8 a second
+    pictures = seen.all("img")
+    assert len(pictures) == 12 and all(str(p["src"]).startswith("data:image/png;base64,") for p in pictures)
+    assert pictures[0]["alt"] == "Step 20: shapes from fixed noise" and str(pictures[-1]["alt"]).startswith("Step 400:")
+    assert pictures[0]["width"] == "64" and pictures[0]["height"] == "16"
+
+
+def test_nothing_is_fetched_and_nothing_needs_a_script(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [line(step) for step in range(1, 50)])
+    text = write_report(run).read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](?!data:)|url\(|@import|https?://""", text)
+    (policy,) = [m["content"] for m in Page(text).all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None and "default-src 'none'" in policy
+    shown = Page(re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL))
+    assert "Accuracy of D" in shown.text and "prefers-color-scheme: dark" in text and "@media print" in text
+    for svg in shown.all("svg"):
+        assert svg["role"] == "img" and "lowest" in str(svg["aria-label"])
+
+
+def test_names_are_words_not_tags(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>\"'\x1b[31m"
+    run = make_run(
+        tmp_path / "<b>run",
+        [{**line(1), f"{evil}.total": 1.0, evil: 2.0}],
+        [event(1, evil, evil)],
+        data=evil,
+        machine=evil,
+    )
+    seen = page(run)
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert text.count("<script") == 1 and "\x1b" not in text and not seen.all("b run")
+    assert "<script>alert(1)</script>" in seen.text
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_few_steps(tmp_path: Path, count: int) -> None:
+    seen = page(make_run(tmp_path / "run", [line(step) for step in range(1, count + 1)]))
+    assert ("The log has no step yet." in seen.text) == (count == 0)
+    assert bool(seen.curves) == (count > 0)
+    assert "nan" not in (tmp_path / "run" / "report.html").read_text().lower().replace("resonant", "")
+
+
+def test_no_log_at_all(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [], step=0)
+    (run / "log.jsonl").unlink()
+    assert "No figures yet, step 0 of 400" in page(run).text
+
+
+def test_an_old_log(tmp_path: Path) -> None:
+    kept = ("step", "discriminator.total", "accuracy", "discriminator.moved", "generator.total", "generator.moved")
+    lines = [{key: value for key, value in line(step).items() if key in kept} for step in range(1, 501)]
+    run = make_run(tmp_path / "run", lines)
+    seen = page(run)
+    assert seen.curves == ["Loss", "Accuracy of D", "Gate"] and "What happened" not in seen.text
+
+
+def test_signs_are_found_in_a_run_without_events(tmp_path: Path) -> None:
+    lines = [{**line(step), "occupied": 0.0001} for step in range(1, 401)]
+    seen = page(make_run(tmp_path / "run", lines))
+    assert "Found in the log by this report" in seen.text and "step 300 warning the generator makes nearly" in seen.text
+    seen = page(make_run(tmp_path / "run", lines, []))
+    assert "nearly empty" not in seen.text, "a run that noted its events said nothing of the kind"
+
+
+def test_damaged_logs(tmp_path: Path) -> None:
+    lines = [line(step) for step in range(1, 301)]
+    lines[5] = dict.fromkeys(line(6), None) | {"step": 6}
+    lines[7]["accuracy"] = "high"
+    lines[8]["accuracy"] = [1]
+    lines[9]["shapes_per_s"] = 0
+    run = make_run(tmp_path / "run", lines)
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"step": 301, "generator.to')
+    (run / "events.jsonl").write_text('{"step": 3, "kind": 7, "text": null}\n{"step"')
+    seen = page(run)
+    assert "At step 300 of 400; the last figures are of" in seen.text and len(seen.curves) == 8
+
+
+def test_stopped_and_diverged(tmp_path: Path) -> None:
+    lines = [line(step) for step in range(1, 11)]
+    seen = page(make_run(tmp_path / "run", lines, [event(0, "started"), event(10, "stopped", "Ctrl-C")]))
+    assert "Stopped at step 10 of 400: Ctrl-C" in seen.text
+    bad = [*lines, {**line(11), "generator.total": None, "sound": 0.0}]
+    assert "Diverged at step 11 of 400" in page(make_run(tmp_path / "run", bad)).text
+
+
+def test_pictures_that_are_none_and_many_events(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [line(1)], [event(step, "skipped", "x") for step in range(1000)])
+    save_picture(run / "samples" / "00000010.png")
+    (run / "samples" / "00000020.png").write_bytes(b"\x89PNG torn")
+    (run / "samples" / "notes.png").write_bytes(b"")
+    seen = page(run)
+    assert len(seen.all("img")) == 1 and "1 could not be read" in seen.text
+    assert "850 events between the first and the last are left out" in seen.text
+    assert seen.text.count(" skipped ") == 150
+
+
+def test_large_pictures_are_drawn_smaller(tmp_path: Path) -> None:
+    folder = tmp_path / "samples"
+    for step in range(1, 31):
+        (folder).mkdir(exist_ok=True)
+        if step == 1:
+            save_picture(folder / "1.png", (1024, 512))  # noise: 1.5 MB each
+        else:
+            (folder / f"{step}.png").write_bytes((folder / "1.png").read_bytes())
+    chosen = choose(folder)
+    assert len(chosen) == 12 and (chosen[0].stem, chosen[-1].stem) == ("1", "30")
+    found = embed(chosen[:3])
+    assert len(found) == 3 and sum(len(s.address) for s in found) < 3.6e6
+    assert found[0].address.startswith("data:image/webp;base64,")
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no config\.json"):
+        write_report(tmp_path)
+    with pytest.raises(StorageError):
+        write_report(tmp_path / "nowhere")
+    (tmp_path / "config.json").write_text(json.dumps(config() | {"training": None}))
+    with pytest.raises(CheckpointError, match="holds a model, but no run"):
+        write_report(tmp_path)
+
+
+def test_a_run_of_200_000_steps_stays_small(tmp_path: Path) -> None:
+    steps = 200_000
+    run = make_run(tmp_path / "run", [])
+    text = "".join(f'{{"step": {n}, "generator.total": {n % 7}, "accuracy": 0.{n % 9}}}\n' for n in range(1, steps + 1))
+    (run / "log.jsonl").write_text(text)
+    began = time.process_time()
+    assert write_report(run).stat().st_size < 100_000
+    assert time.process_time() - began < 10  # 0.5 s on a quiet machine
+
+
+# ------------------------------------------------------------------------------------------------------------ curves
+def test_thinning_keeps_extremes_and_mean() -> None:
+    values = np.random.default_rng(0).normal(size=10_007)
+    values[1234], values[9000], values[500:700] = 50.0, -40.0, np.nan
+    middle, low, mean, high = thin(np.arange(1.0, 10_008.0), values)
+    assert len(middle) == 180 and np.all(np.diff(middle) > 0)
+    assert np.nanmax(high) == 50 and np.nanmin(low) == -40
+    assert np.isnan(mean[10]), "a gap stays a gap"
+    good = np.isfinite(mean)
+    assert np.all(low[good] <= mean[good]) and np.all(mean[good] <= high[good])
+
+
+def test_figures_that_come_now_and_then_have_no_gaps() -> None:
+    values = np.full(20_000, np.nan)
+    values[499::500] = np.linspace(0, 1, 40)
+    middle, _, mean, _ = thin(np.arange(1.0, 20_001.0), values)
+    assert middle.tolist() == list(range(500, 20_001, 500)) and mean[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros(5),
+        np.full(5, -3.25),
+        np.array([1e-12, 1e12, 5.0]),
+        np.array([np.nan, 2.0]),
+        np.array([1e30]),
+        np.array([0.0, 1e5, 2e6]),
+        np.linspace(-1, 1, 1000),
+    ],
+)
+def test_curves_stay_in_their_frame(values: Any) -> None:
+    drawn = draw(Figure("t", "n", [Curve("c", values)]), np.arange(1.0, len(values) + 1))
+    Page(drawn)
+    pairs = re.findall(
+        r"(-?[\d.]+|nan|inf) (-?[\d.]+|nan|inf)(?=[LMZH\"])", " ".join(re.findall(r' d="([^"]*)"', drawn))
+    )
+    assert pairs and all(0 <= float(x) <= 460 and 0 <= float(y) <= 210 for x, y in pairs)
+
+
+def test_a_curve_without_values() -> None:
+    assert draw(Figure("t", "n", [Curve("c", np.full(3, np.nan))]), np.arange(3.0)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(0, "0"), (0.12345, "0.123"), (1234.5, "1,234"), (3.2e9, "3.2e+09"), (float("nan"), "–")]
+)
+def test_numbers(value: float, written: str) -> None:
+    assert number(value) == written

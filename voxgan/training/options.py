@@ -1,0 +1,238 @@
+"""Options of a training that are not the model's, and which of them cannot work together.
+
+All that can be refused without the data set is refused by `resolve` and `check_options`, before anything is opened;
+`check_data` compares with the data set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from voxgan import models, presets
+from voxgan.dataset import Dataset
+from voxgan.errors import DatasetError, MissingExtraError, UsageError, nearest
+from voxgan.models.model import Model, make_config
+from voxgan.training.ranks import Ranks
+from voxgan.voxels import FILL
+
+__all__ = ["Training", "check_data", "check_options", "resolve", "split_options"]
+
+_PRECISIONS = ("bf16", "fp32", "tf32")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Options of a training that are not the model's.
+
+    Attributes
+    ----------
+    steps : int
+        How many steps in all.
+    batch : int
+        Shapes a step, over all ranks.
+    accumulate : int
+        In how many parts a rank computes its share of the batch, one after the other, whose gradients are added up:
+        memory for a part, not for the whole. Batch norm sees a part at a time.
+    seed : int
+        Of weights, data order, augmentation and noise.
+    precision : {"fp32", "tf32", "bf16"}
+        bf16 computes convolutions in bfloat16; weights, losses and batch statistics stay in single precision. tf32
+        rounds the factors of products to 10 bits on NVIDIA GPUs.
+    checkpointing : bool
+        Keep no activations of the networks' layers; compute them again for the gradients.
+    sync_batch_norm : bool
+        Under torchrun: batch norm over the batches of all ranks, not of each.
+    average : float
+        Momentum of the moving average of the weights that sampling uses.
+    augment : bool
+        Mirror shapes, and vary photos.
+    turns : {1, 2, 4}
+        In how many positions about z a shape may stand (models from noise alone).
+    shift : int
+        By how many cells, at most, a shape may stand aside along each axis (models from noise alone).
+    views : {"auto", "stored", "drawn"}
+        Photos: the data set's views, or drawn from the grids on the training's device, new ones in each step;
+        "auto" takes the data set's where it has some.
+    loaders : int
+        Processes that read batches ahead; 0 reads in the training's own. The batches are the same for any number.
+    cosine : bool
+        Let the rates fall to a twentieth along a half cosine.
+    save_every, sample_every : int
+        Steps between checkpoints, and between pictures of samples (0 for none).
+    retries : int
+        How often a run whose losses are no longer finite goes back to its last saved state.
+    retry_rate : float
+        By what all rates are multiplied each time; 1 leaves them, and only the noise is another.
+    tensorboard : bool
+        Write figures and samples for TensorBoard, too.
+    device : str
+        "auto" takes a GPU where there is one.
+    """
+
+    steps: int = 20_000
+    batch: int = 16
+    accumulate: int = 1
+    seed: int = 0
+    precision: str = "fp32"
+    checkpointing: bool = False
+    sync_batch_norm: bool = False
+    average: float = 0.999
+    augment: bool = True
+    turns: int = 1
+    shift: int = 0
+    views: str = "auto"
+    loaders: int = 0
+    cosine: bool = False
+    save_every: int = 500
+    sample_every: int = 500
+    retries: int = 0
+    retry_rate: float = 0.5
+    tensorboard: bool = False
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        for name, least in (
+            ("steps", 1),
+            ("batch", 2),
+            ("accumulate", 1),
+            ("retries", 0),
+            ("save_every", 1),
+            ("sample_every", 0),
+            ("shift", 0),
+            ("loaders", 0),
+        ):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name}={getattr(self, name)}: expected {least} or more")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed={self.seed}: expected a number from 0 to 2⁶³ − 1")
+        if self.precision not in _PRECISIONS:
+            raise UsageError(f"precision={self.precision!r}; {nearest(self.precision, _PRECISIONS)}")
+        if self.turns not in (1, 2, 4):
+            raise UsageError(f"turns={self.turns}: expected 1, 2 or 4")
+        if self.views not in ("auto", "stored", "drawn"):
+            raise UsageError(f"views={self.views!r}: expected auto, stored or drawn")
+        if self.loaders > 256:
+            raise UsageError(f"loaders={self.loaders}: expected at most 256 processes")
+        if not 0 <= self.average < 1:
+            raise UsageError(f"average={self.average}: expected a number from 0 to below 1")
+        if not 0 < self.retry_rate <= 1:
+            raise UsageError(f"retry_rate={self.retry_rate}: expected a number above 0 and at most 1")
+        if self.retries > 100:
+            raise UsageError(f"retries={self.retries}: expected at most 100")
+
+
+def split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, Training]:
+    """Sort options into the model's and the training's."""
+    own = {field.name for field in dataclasses.fields(Training)}
+    training = make_config(Training, {key: value for key, value in options.items() if key in own})
+    config = make_config(kind.Config, {k: v for k, v in options.items() if k not in own}, tuple(own))
+    return config, training
+
+
+def resolve(model: str, options: Mapping[str, Any]) -> tuple[type[Model], dict[str, Any], tuple[str, ...]]:
+    """Lay options over a preset's.
+
+    Parameters
+    ----------
+    model : str
+        Name of a preset or model.
+    options : mapping
+        Fields of `Training` and of the model's ``Config``; values may be strings as typed.
+
+    Returns
+    -------
+    type of Model
+    dict
+        All options that are not left at their defaults.
+    tuple of str
+        The classes asked for; empty for all that the data set has.
+
+    Raises
+    ------
+    UsageError
+        For an unknown preset or key, or a value that cannot be.
+    """
+    name, preset = presets.find(model)
+    kind = models.find(name)
+    merged = {**preset, **options}
+    config, _ = split_options(kind, merged)
+    return kind, merged, tuple(config.classes)
+
+
+def check_options(config: Any, training: Training, ranks: Ranks) -> None:
+    """Refuse options that cannot work together, or not on this device.
+
+    Raises
+    ------
+    UsageError
+        In one line: what came, and what would do.
+    MissingExtraError
+        If TensorBoard is asked for and not installed.
+    """
+    whole = ranks.count * training.accumulate * config.pack
+    if training.batch % whole:
+        factors = [
+            f"{value} {name}"
+            for value, name in ((ranks.count, "ranks"), (training.accumulate, "parts (accumulate)"))
+            if value > 1
+        ]
+        factors += [f"pack={config.pack}"] if config.pack > 1 else []
+        near = max(whole, training.batch // whole * whole)
+        raise UsageError(f"batch={training.batch} is no multiple of {' × '.join(factors)}; take batch={near}")
+    device = ranks.device
+    if training.precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        raise UsageError(f"precision=tf32 needs an NVIDIA GPU of 2020 or later, this is {device.type}; take fp32")
+    if training.precision == "bf16" and not _has_bf16(device):
+        raise UsageError(f"precision=bf16: this {device.type} has no bfloat16; take precision=fp32")
+    if training.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtraError("tensorboard", "tensorboard", "tensorboard=true")
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return True if asked is None else bool(asked())
+
+
+def check_data(kind: type[Model], config: Any, training: Training, dataset: Dataset, ranks: Ranks) -> None:
+    """Refuse, before long work, a model that does not fit its data.
+
+    Raises
+    ------
+    DatasetError, UsageError
+        In one line: what came, and what would do.
+    """
+    if ranks.count > len(dataset):
+        raise UsageError(
+            f"{ranks.count} ranks for {len(dataset)} shapes in {dataset.path}: start at most as many ranks"
+        )
+    if config.resolution != dataset.resolution:
+        raise DatasetError(
+            f"{dataset.path}: its grids are {dataset.resolution}³, the model's {config.resolution}³; "
+            f"drop resolution={config.resolution} or prepare the data at it"
+        )
+    room = int(dataset.resolution * (1 - FILL) / 2)
+    if training.shift > room:
+        raise UsageError(f"shift={training.shift}: shapes have {room} free cells around them at {dataset.resolution}³")
+    if "image" in kind.conditions:
+        if training.turns > 1 or training.shift:
+            raise UsageError(
+                f"turns and shift are for models from noise; in {kind.name} the photo says how a shape stands"
+            )
+        if training.views == "drawn":
+            return
+        if not dataset.num_views:
+            raise DatasetError(
+                f"{dataset.path}: has no rendered views, which {kind.name} learns from; prepare it with --views 24, "
+                "or draw them while training with views=drawn"
+            )
+        if dataset.image_size != 256:
+            raise DatasetError(f"{dataset.path}: its views are {dataset.image_size} pixels wide, expected 256")
