@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from voxgan import models
 from voxgan.class_latents import ClassLatents
 from voxgan.errors import CheckpointError, InputError, StorageError, UsageError
-from voxgan.files import atomic_write, sha256, write_json
+from voxgan.files import atomic_write, sha256, sweep_temporaries, write_json
 from voxgan.models.model import Model, make_config
 
 __all__ = [
@@ -389,12 +389,15 @@ def _listed_states(folder: Path) -> list[dict[str, Any]]:
 
 
 def sweep_states(folder: Path) -> None:
-    """Remove training states and weights of a run that nothing names: what a stop between two writes has left."""
+    """Remove from a run folder what a stop within a write, or between two, has left: files that nothing names."""
+    for place in (folder, folder / "samples"):
+        sweep_temporaries(place)
     named = {entry["file"] for entry in _listed_states(folder)} | {_named_weights(folder)}
-    if (folder / "resume.json").is_file() and len(named) > 1:
-        for path in folder.iterdir():  # other names are the user's own copies
-            if re.fullmatch(r"(state|weights)-\d{8}\.safetensors", path.name) and path.name not in named:
-                path.unlink(missing_ok=True)
+    for path in folder.iterdir():  # other names are the user's own copies
+        is_ours = re.fullmatch(r"(state|weights)-\d{8}\.safetensors", path.name) and path.name not in named
+        is_half = re.fullmatch(r"\.tmp\w{6}", path.name)  # safetensors writes to a temporary file of its own
+        if (is_ours and named != {None}) or is_half:
+            path.unlink(missing_ok=True)
 
 
 def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:
@@ -414,6 +417,7 @@ def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:
     for entry in states:
         try:
             tensors = _read_tensors(_check_file(folder, entry))
+            _require_finite(tensors)
             figures = {str(k): float(v) for k, v in entry["figures"].items()}
             return int(entry["step"]), tensors, figures
         except (CheckpointError, StorageError, KeyError, TypeError, ValueError, AttributeError) as error:

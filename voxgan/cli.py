@@ -13,6 +13,7 @@ import io
 import os
 import re
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -468,13 +469,14 @@ def _key_values(options: Sequence[str], reserved: Sequence[str] = ()) -> dict[st
 
 def _is_done(run: Path, values: dict[str, str]) -> bool:
     """Say so where a run has reached its last step already, and nothing is left to do after it."""
-    from voxgan import models
     from voxgan.checkpoint import read_config
     from voxgan.models.model import make_config
     from voxgan.training import Training
+    from voxgan.training.record import read_events
 
     content = read_config(run)[1]
-    if content.get("class_latents") is None and "image" in models.find(content["model"]).conditions:
+    events = read_events(run)
+    if events and events[-1]["kind"] != "finished":
         return False
     facts = content.get("training") or {}
     step, options = facts.get("step"), facts.get("options")
@@ -492,7 +494,7 @@ def _is_done(run: Path, values: dict[str, str]) -> bool:
 def _say_trained(run: Path, model: Model) -> None:
     if not _is_first():
         return
-    name = shlex.quote(str(run))
+    name = _quoted(run)
     if "image" in model.conditions:
         print(f"{run}: trained; try  voxgan reconstruct photo.jpg --model {name} -o out.obj")
     else:
@@ -529,8 +531,13 @@ def _saying_where(run: Path) -> Any:
         yield
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(
-            f"{str(stop) or 'stopped'}; go on with  voxgan resume {shlex.quote(str(run))}"
+            f"{str(stop) or 'stopped'}; go on with  voxgan resume {_quoted(run)}"
         ) from None
+
+
+def _quoted(run: Path) -> str:
+    """Write a run's name as a shell, and this command, take it back."""
+    return shlex.quote(f"./{run}" if str(run).startswith("-") else str(run))
 
 
 def _is_first() -> bool:
@@ -576,6 +583,7 @@ def _run(tokens: list[str], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as stop:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
         if _is_first():
             print(f"voxgan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130

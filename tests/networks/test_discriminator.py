@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from voxgan.networks import Discriminator
+from voxgan.networks import Discriminator, discriminator
 
 
 def convolutions(network: nn.Module) -> list[nn.Conv3d]:
@@ -166,3 +166,14 @@ def test_recomputation_keeps_less(network: Discriminator) -> None:
     usual = kept()
     network.recompute = True
     assert kept() < usual
+
+
+def test_recomputation_in_portions_is_the_same_to_rounding(
+    network: Discriminator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    occupancy = torch.rand(6, 1, 32, 32, 32)
+    kept = trained(network, occupancy, 2)
+    network.recompute = True
+    monkeypatch.setattr(discriminator, "_AT_ONCE", 4)
+    for found, expected in zip(trained(network, occupancy, 2), kept, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)

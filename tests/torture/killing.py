@@ -4,8 +4,8 @@ A start of Python with torch takes seconds, a fork milliseconds. The process tha
 nothing, so that a child is as good as a fresh process. It reads orders as lines of JSON and answers likewise.
 
 What happens to files is counted as *events*: in a run folder, a file opened for writing, written by `os.write`,
-renamed, removed, its mode changed, a folder made, a file or folder synced. `Ended.events` lists them; a fault can strike
-at each.
+renamed, removed, its mode changed, a folder made, a file or folder synced. `Ended.events` lists them; a fault can
+strike at each.
 """
 
 from __future__ import annotations
@@ -416,8 +416,7 @@ def _error_at(numbers: list[int], events: _Events) -> None:
 def _poison(facts: dict[str, Any], events: _Events) -> None:
     """Put `value` into what `where` names, in steps `first` to `last` of this process, counted from 0.
 
-    ``where`` is "data", or "PHASE loss", or "PHASE gradient" (the loss stays finite). ``keep`` names a file for the
-    weights and buffers as they are before each step.
+    ``where`` is "data", or "PHASE loss", or "PHASE gradient" (the loss stays finite).
     """
     import torch
 
@@ -431,8 +430,6 @@ def _poison(facts: dict[str, Any], events: _Events) -> None:
         nonlocal step
         if phase == model.phases[0].name:
             step += 1
-            if "keep" in facts:
-                torch.save({k: v.clone() for k, v in model.state_dict().items()}, f"{facts['keep']}{step}.pt")
         bad = facts["first"] <= step <= facts["last"]
         if bad and where == "data" and phase == model.phases[0].name:
             batch["occupancy"] = batch["occupancy"].clone()
@@ -441,7 +438,8 @@ def _poison(facts: dict[str, Any], events: _Events) -> None:
         if bad and where == f"{phase} loss":
             terms["total"] = terms["total"] * 0 + value
         if bad and where == f"{phase} gradient":
-            chosen = next(p for p in model.parameters() if p.requires_grad)
+            moved = next(one for one in model.phases if one.name == phase).trains[0]
+            chosen = next(getattr(model, moved).parameters())
             terms["total"] = terms["total"] + _Bad.apply(chosen, value).sum()
         return terms
 

@@ -18,6 +18,7 @@ from voxgan.networks.recomputation import recomputed
 __all__ = ["Discriminator"]
 
 _SLOPE = 0.2
+_AT_ONCE = 16  # shapes whose first volume is computed again at once
 
 
 class Discriminator(nn.Module):
@@ -85,7 +86,15 @@ class Discriminator(nn.Module):
         if groups < 1 or len(occupancy) % groups:
             raise ValueError(f"{groups} groups in a batch of {len(occupancy)}: expected a number that divides it")
         first, _, second, *rest, last = cast(Iterable[Any], self.layers)
-        x = conv(leaky_relu(conv_by_blocks(occupancy, first.weight), _SLOPE, inplace=True), second.weight)
+
+        def stem(x: Tensor) -> Tensor:
+            return conv(leaky_relu(conv_by_blocks(x, first.weight), _SLOPE, inplace=True), second.weight)
+
+        if self.recompute and torch.is_grad_enabled():
+            # No batch norm binds these shapes together, so that the largest volume need never be there for all.
+            x = torch.cat([recomputed(stem, part) for part in torch.split(occupancy, _AT_ONCE)])
+        else:
+            x = stem(occupancy)
         for norm, convolution in zip(rest[::3], [*rest[2::3], last], strict=True):
             x = self._block(x, norm, convolution, groups)
         return x.flatten()

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 __all__ = ["recomputed"]
 
 
-def recomputed(function: Callable[[Tensor], Tensor], x: Tensor, norm: nn.Module) -> Tensor:
+def recomputed(function: Callable[[Tensor], Tensor], x: Tensor, norm: nn.Module | None = None) -> Tensor:
     """Return ``function(x)``, of whose graph only `x` is kept until the backward pass.
 
     Parameters
@@ -20,8 +20,8 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor, norm: nn.Module)
     function : callable
         Draws no random numbers.
     x : Tensor
-    norm : Module
-        The batch norm inside; its running statistics count the first computation only.
+    norm : Module, optional
+        The batch norm inside, if there is one; its running statistics count the first computation only.
 
     Examples
     --------
@@ -38,7 +38,10 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor, norm: nn.Module)
             x,
             use_reentrant=False,
             preserve_rng_state=False,
-            context_fn=lambda: (contextlib.nullcontext(), _StatisticsAside(norm)),
+            context_fn=lambda: (
+                contextlib.nullcontext(),
+                contextlib.nullcontext() if norm is None else _StatisticsAside(norm),
+            ),
         ),
     )
 

@@ -136,7 +136,7 @@ class SamplingForm:
         # into reading the weights.
         high = z.to(self.dtype)
         low = (z - high).to(self.dtype)
-        x, lost = (torch.cat([high, low]) @ self._first).chunk(2)
+        x, lost = torch.chunk(torch.cat([high, low]) @ self._first, 2)
         return x.add_(lost).add_(self._first_bias)
 
     def _packed_weights(self, batch: int) -> list[Tensor]:

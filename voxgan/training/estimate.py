@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from voxgan import presets
 from voxgan.batches import Plan
 from voxgan.checkpoint import find_device
-from voxgan.dataset import Dataset
+from voxgan.dataset import Dataset, pack
 from voxgan.draws import Draws
 from voxgan.errors import UsageError
 from voxgan.models.model import Batch, Model
@@ -258,7 +258,7 @@ def estimate(model: str, data: str | Path, *, ranks: int | str = 1, **options: A
     batches 4 to 64; both models; fp32 and bf16; with and without checkpointing; one thread, Linux). On a GPU it was not
     measured: allow for the driver and for convolutions' workspaces.
 
-    *Time* comes from a few real steps on random shapes, five seconds or one step, scaled by the arithmetic. Two calls
+    *Time* comes from a few real steps on boxes, five seconds or one step, scaled by the arithmetic. Two calls
     give the same numbers but for it.
 
     Examples
@@ -449,24 +449,30 @@ def _size(tensors: Any) -> int:
 # ------------------------------------------------------------------------------------------------------ trying it out
 def _trial_batch(found: _Resolved, part: int, flops_per_shape: float) -> int:
     """Return how many shapes a trial step takes: all that a GPU computes at once, on a CPU few, in whole packs."""
-    pack: int = found.config.pack
+    whole: int = found.config.pack
     if found.ranks.device.type != "cpu":
         return part
     few = max(2, int(_TRIAL_FLOPS / max(flops_per_shape, 1)))
-    return min(part, -(-few // pack) * pack)
+    return min(part, -(-few // whole) * whole)
 
 
 def _try_step(found: _Resolved, count: int) -> float:
-    """Return the seconds of a step of `count` random shapes."""
+    """Return the seconds of a step of `count` boxes."""
     training = dataclasses.replace(found.training, batch=count, accumulate=1)
     device, side = found.ranks.device, found.config.resolution
-    with torch.random.fork_rng(), _tf32(training.precision == "tf32"):
+    forked = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked), _tf32(training.precision == "tf32"):
         keep_freed_memory()
         torch.manual_seed(0)
-        images = "stored" if "image" in found.kind.conditions else "none"
-        stepper = Stepper(found.kind(found.config), training, Ranks(0, 1, device), Plan(images, training.augment))
+        images = "none"
+        if "image" in found.kind.conditions:
+            images = "stored" if training.views == "auto" else training.views
+        plan = Plan(images, training.augment, training.turns, training.shift)
+        stepper = Stepper(found.kind(found.config), training, Ranks(0, 1, device), plan)
+        box = torch.zeros(count, side, side, side, dtype=torch.uint8)
+        box[:, side // 3 : -side // 3, side // 3 : -side // 3, side // 4 : -side // 4] = 1
         raw = {
-            "packed": torch.randint(256, (count, side**3 // 8), dtype=torch.uint8),
+            "packed": torch.from_numpy(pack(box.numpy())),
             "label": torch.zeros(count, dtype=torch.long),
         }
         if images == "stored":

@@ -29,6 +29,7 @@ from voxgan.training.signs import Watch
 __all__ = ["write_report"]
 
 _EVENTS = 150  # so many are listed; of more, the first and the last
+_MARKS = 60  # so many are marked in a curve
 _WATCHED = 20_000  # a log up to this many steps that has no events is looked through for signs
 _LATEST = 100  # steps over which the figures above are means
 _COLOURS = {"discriminator": 0, "generator": 1, "autoencoder": 1, "encoder": 2}
@@ -242,12 +243,11 @@ class _Report:
             note += " Triangles above stand where something happened."
         return f'<section><h2>Curves</h2><p class="soft">{note}</p><div class="curves">{drawn}</div></section>'
 
-    def _marks(self) -> list[tuple[int, str]]:
+    def _marks(self) -> list[tuple[int, str, str]]:
+        """Return step, kind and words of what curves may show the traces of."""
         kinds = ("warning", "skipped", "retry", "resumed")
-        marks = [
-            (int(e["step"]), f"step {e['step']}, {e['kind']}: {e['text']}") for e in self.events if e["kind"] in kinds
-        ]
-        return marks[:60]
+        chosen = [event for event in self.events if event["kind"] in kinds][:_MARKS]
+        return [(int(e["step"]), e["kind"], f"step {e['step']}, {e['kind']}: {e['text']}") for e in chosen]
 
     def _figures(self) -> Iterable[Figure]:
         marks = self._marks()

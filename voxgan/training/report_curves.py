@@ -62,7 +62,9 @@ class Figure:
     line : float or None
         Where a horizontal line is drawn, called `line_name`.
     bars : bool
-        Draw shares of stretches of steps as an area of steps, without a band.
+        Fill the area below the line, instead of a band.
+    marks : sequence of (step, kind, text)
+        What happened, as triangles above.
     """
 
     title: str
@@ -73,7 +75,7 @@ class Figure:
     line: float | None = None
     line_name: str = ""
     bars: bool = False
-    marks: Sequence[tuple[int, str]] = field(default=())
+    marks: Sequence[tuple[int, str, str]] = field(default=())
 
 
 def thin(steps: Values, values: Values, most: int = _MOST) -> tuple[Values, Values, Values, Values]:
@@ -172,10 +174,12 @@ def draw(figure: Figure, steps: Values) -> str:
         if sparse <= 30 and not figure.bars:
             dots = zip(x, axis.places(mean), strict=True)
             parts += [f'<circle class="dot c{curve.colour}" cx="{a:.1f}" cy="{b:.1f}" r="2.2"/>' for a, b in dots]
-    for step, text in figure.marks:
+    for step, kind, text in figure.marks:
         if low_step <= step <= high_step:
             x0 = across(step)
-            parts.append(f'<path class="mark" d="M{x0:.1f} {_TOP - 8}l4 -4h-8z"><title>{words(text)}</title></path>')
+            parts.append(
+                f'<path class="mark {kind}" d="M{x0:.1f} {_TOP - 8}l4 -4h-8z"><title>{words(text)}</title></path>'
+            )
     return _page(figure, curves, thinned, "".join(parts), (low_step, high_step))
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from voxgan.errors import InputError, StorageError
-from voxgan.images import read_image
 
 __all__ = ["Sample", "choose", "embed"]
 
@@ -57,6 +56,8 @@ def choose(folder: Path, most: int = _MOST) -> list[Path]:
 
 def embed(pictures: list[Path]) -> list[Sample]:
     """Return pictures as data URIs, drawn again as WebP where they are too large; what is damaged is left out."""
+    from voxgan.images import read_image
+
     found = []
     for path in pictures:
         try:

@@ -36,7 +36,7 @@ from voxgan.errors import (
     UsageError,
     VoxganError,
 )
-from voxgan.files import check_output, exclusive, sweep_temporaries, write_json
+from voxgan.files import check_output, exclusive, write_json
 from voxgan.loader import load_batches
 from voxgan.models.model import Model, make_config
 from voxgan.samples import samples
@@ -101,10 +101,8 @@ def train(
     out = Path(out)
     with joined(split_options(kind, merged)[1].device) as ranks, contextlib.ExitStack() as held:
         with ranks.together():
-            if ranks.first and (out / "config.json").exists():
-                raise UsageError(
-                    f"{out} holds a run already; continue it with  voxgan resume {out}  or choose another --out"
-                )
+            if ranks.first:
+                _refuse_former(out)
             check_options(*split_options(kind, merged), ranks)
             dataset = held.enter_context(Dataset(data, "train", wanted or None))
             merged.setdefault("resolution", dataset.resolution)
@@ -126,6 +124,8 @@ def train(
             if ranks.first:
                 check_output(out / "config.json")
                 held.enter_context(exclusive(out))
+                _refuse_former(out)  # of a run that began, and ended, since
+                sweep_states(out)
                 for leftover in ("log.jsonl", "log.csv", "events.jsonl", "resume.json", "report.html"):
                     (out / leftover).unlink(missing_ok=True)
                 write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
@@ -195,7 +195,6 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
                 step, tensors, figures = load_state(folder)
         with ranks.together():
             if ranks.first:
-                sweep_temporaries(folder)
                 sweep_states(folder)
         run_ = held.enter_context(_Run(network, dataset, training, folder, facts, report, ranks, step))
         with ranks.together():
@@ -203,6 +202,11 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
                 run_.restore(step, tensors, figures)
         run_.tell(step, "resumed", f"from step {step} on {_where(ranks)}")
         return run_.go(step)
+
+
+def _refuse_former(out: Path) -> None:
+    if (out / "config.json").exists():
+        raise UsageError(f"{out} holds a run already; continue it with  voxgan resume {out}  or choose another --out")
 
 
 @contextlib.contextmanager

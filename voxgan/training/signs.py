@@ -10,7 +10,7 @@ What the bounds were set from. Two trained models that turned out well: chairs (
 every step, and the KL term between 115 and 430; the chairs were as full as the real ones and as different. They are
 silent here. The failures came from trials of 400 to 600 steps on 32³ and 16³ grids at widths 8 and 4, each with one
 option made bad: G at a fiftieth of its rate or at fifty times, D at 1e-7 or without the gate, the encoder at 1e-2. A
-run whose grids emptied for good (occupied at a hundredth of the real) was right with ten times D's rate, or with
+run whose grids emptied for good (occupied at a hundredth of the real) was right with 15 times the rate of D, or with
 instance noise; grids that go down to a tenth before step 200 and come back are usual.
 
 Shapes from noise say little of a model that reconstructs: those of the furniture model, which is meant to be used with
