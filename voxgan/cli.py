@@ -328,7 +328,7 @@ def train(
     """
     values = _key_values(options, ("model", "data", "out", "report"))
     if dry_run:
-        from voxgan.training.estimate import estimate
+        from voxgan.training import estimate
 
         print(estimate(preset, data, **values))
         return

@@ -200,3 +200,10 @@ def test_models_carry_no_form_away() -> None:
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert other._sampler._kept is None and other._sampler is not model._sampler
         assert (other.generate(2, seed=0).occupancy == expected).all()
+
+
+def test_going_on_with_training_gives_the_memory_back() -> None:
+    model = GAN3D(Config(resolution=16, width=4)).eval()
+    model.generate(1, seed=0)
+    assert model._sampler._kept is not None
+    assert model.train() is model and model._sampler._kept is None

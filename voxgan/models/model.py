@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -359,6 +359,12 @@ class Model(nn.Module):
     def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
         """Make shapes from photos, where the model can (`vae_gan3d`)."""
         raise UsageError(f"{self.name} cannot reconstruct from a photo; use a vae_gan3d model, as in load('furniture')")
+
+    def train(self, mode: bool = True) -> Self:
+        """Go into training mode or leave it; going in gives the memory of the form that `decode` uses back."""
+        if mode:
+            self._sampler.clear()
+        return super().train(mode)
 
     @contextmanager
     def sampling(self) -> Iterator[None]:

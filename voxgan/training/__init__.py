@@ -3,8 +3,9 @@
 It knows no model: a `Model` says which phases a step has and what each one's loss is.
 """
 
+from voxgan.training.dry_run import Estimate, estimate
 from voxgan.training.options import Training
 from voxgan.training.report import write_report
 from voxgan.training.run import resume, train
 
-__all__ = ["Training", "resume", "train", "write_report"]
+__all__ = ["Estimate", "Training", "estimate", "resume", "train", "write_report"]

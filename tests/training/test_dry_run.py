@@ -12,7 +12,7 @@ import torch
 import voxgan
 from voxgan import models
 from voxgan.errors import DatasetError, StorageError, UsageError
-from voxgan.training.estimate import Estimate, _Alive, _count_step, _Resolved, estimate
+from voxgan.training.dry_run import Estimate, _Alive, _count_step, _Resolved, estimate
 from voxgan.training.options import Training
 from voxgan.training.ranks import Ranks
 
@@ -138,7 +138,7 @@ def test_the_text(tiny_data: Path) -> None:
 
 
 def test_too_little_memory_is_said_and_nothing_is_tried(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxgan.training.estimate._free_bytes", lambda device: 1000)
+    monkeypatch.setattr("voxgan.training.dry_run._free_bytes", lambda device: 1000)
     text = str(estimate("gan3d", tiny_data, **SMALL))
     assert "1.0 kB are free here, which is too little: take a smaller batch" in text and "not tried" in text
 
