@@ -90,7 +90,9 @@ class ForkServer:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, f"the process that forks has ended, asked for {order}"
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
     def start(self, *words: object, **faults: Any) -> Child:
@@ -327,7 +329,9 @@ class _Events:
         if name.startswith(".voxgan-"):
             name = "." + name.split(".", 2)[-1]  # without its random part
         self.count += 1
-        self.memory.write(f"{kind} {name}\n".encode())
+        entry = f"{kind} {name}\n".encode()
+        if self.memory.tell() + len(entry) < len(self.memory):  # a long run's later events are not listed
+            self.memory.write(entry)
         try:
             for rule in self.rules:
                 rule(self.count, kind, text)

@@ -630,7 +630,7 @@ def test_signals_at_random_times(model: str, trainings: Trainings) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_to_all_processes(number: signal.Signals, trainings: Trainings) -> None:
-    """A terminal's Ctrl-C and a cluster's SIGTERM reach the processes that read ahead, too: these leave it to the first."""
+    """A terminal's Ctrl-C and a cluster's SIGTERM reach those that read ahead, too: they leave it to the first."""
     run = trainings.new()
     options = ["steps=5000", "save_every=2", "sample_every=0", "loaders=2"]
     child = trainings.server.start(*trainings.words(run, "gan3d", options), folder=str(run))

@@ -181,7 +181,7 @@ class VAEGAN3D(Model):
             wanted = 0
             if self.options.adversarial_weight > 0:
                 wanted = max(m, int(count * self.options.prior_share) // m * m)
-        return torch.arange(wanted) * count // max(wanted, 1)
+        return torch.arange(wanted, device=self.device) * count // max(wanted, 1)
 
     def _forward(self, batch: Batch) -> None:
         """Compute what the phases of a step share, once: shapes from noise and, if joint, from the photos."""
