@@ -190,7 +190,7 @@ def _read_class_latents(folder: Path, entry: Mapping[str, Any], latent: int) -> 
     return found
 
 
-def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> Model:
+def load(name: str | Path = "furniture", device: str | torch.device = "cpu", precision: str = "fp32") -> Model:
     """Load a model: a shipped one by its name, or a run or model folder.
 
     Parameters
@@ -199,6 +199,9 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> 
         For instance "furniture" or "runs/mine".
     device : str or torch.device
         Where its weights go.
+    precision : {"fp32", "bf16"}
+        In which shapes are computed (`Model.precision`): bf16 is faster where the processor has it, and moves a few
+        voxels.
 
     Returns
     -------
@@ -207,6 +210,8 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> 
 
     Raises
     ------
+    UsageError
+        For another precision, or a device that is not here.
     StorageError
         If there is no such model, or a file cannot be read.
     CheckpointError
@@ -225,6 +230,7 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu") -> 
     _fill(model, tensors, path)
     if content.get("class_latents") is not None:
         model.class_latents = _read_class_latents(folder, content["class_latents"], model.config.latent)
+    model.precision = precision
     model.requires_grad_(False)
     return model.eval().to(find_device(device))
 

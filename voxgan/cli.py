@@ -530,9 +530,7 @@ def _saying_where(run: Path) -> Any:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"{str(stop) or 'stopped'}; go on with  voxgan resume {_quoted(run)}"
-        ) from None
+        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; go on with  voxgan resume {_quoted(run)}") from None
 
 
 def _quoted(run: Path) -> str:

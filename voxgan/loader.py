@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from voxgan.batches import Plan, order, read_batch, step_seed
 from voxgan.dataset import Dataset
+from voxgan.errors import StorageError
 
 __all__ = ["load_batches"]
 
@@ -65,12 +66,26 @@ def load_batches(
     if workers == 0 or start >= stop:
         yield from (steps[step] for step in range(start, stop))
         return
-    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _leave_ctrl_c}
+    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _leave_stops}
     if torch.cuda.is_available():
         options["pin_memory"] = True
-    yield from DataLoader(steps, batch_size=None, sampler=range(start, stop), **options)
+    loader = iter(DataLoader(steps, batch_size=None, sampler=range(start, stop), **options))
+    for _ in range(start, stop):
+        try:
+            raw = next(loader)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise StorageError(
+                "a process that reads batches was killed, perhaps by the system for want of memory; take fewer loaders"
+            ) from error
+        yield raw
 
 
-def _leave_ctrl_c(_number: int) -> None:
-    """Let the first process decide on Ctrl-C: a reader that ended by it would end the step in hand, too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_stops(_number: int) -> None:
+    """Let the first process decide on Ctrl-C and SIGTERM: a reader that ended by them would end the step in hand, too.
+
+    Readers end with the first process.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

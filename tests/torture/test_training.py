@@ -29,9 +29,9 @@ from safetensors.torch import load_file, save_file
 from trial import FULL
 
 NUM_KILLS = {"gan3d": 300, "vae_gan3d": 200} if FULL else {"gan3d": 36, "vae_gan3d": 24}
-STRIDE = 1 if FULL else 16
+STRIDE = 1 if FULL else 20
 NUM_LIMITS = 20 if FULL else 3
-NUM_SIGNALS = 60 if FULL else 6
+NUM_SIGNALS = 60 if FULL else 4
 NARROW = ["width=4", "latent=8", "device=cpu"]
 OPTIONS = {
     "gan3d": [*NARROW, "batch=4"],

@@ -28,9 +28,6 @@ __all__ = [
     "unblock",
 ]
 
-# Along one axis, output 2p − 1 takes taps 2, 0 of inputs p − 1, p; output 2p takes taps 3, 1.
-_TAPS = ((2, 0), (3, 1))
-
 # Where matrix products are faster than convolutions: at 512 × 256 channels, up to 32 shapes.
 _MANY_WEIGHTS = 2**22
 _FEW_PLACES = 2**11
@@ -151,9 +148,9 @@ def conv_by_blocks(x: Tensor, weight: Tensor) -> Tensor:
 
 def block_kernel(weight: Tensor) -> Tensor:
     """Return the kernel (8, C, 2, 2, 2) over blocks of a transposed convolution (C, 1, 4, 4, 4)."""
-    taps = torch.tensor(_TAPS, device=weight.device)
-    blocks = weight[:, 0][:, taps][:, :, :, taps][:, :, :, :, :, taps]
-    return blocks.permute(1, 3, 5, 0, 2, 4, 6).reshape(8, len(weight), 2, 2, 2)
+    # Along one axis, output 2p − 1 takes taps 2, 0 of inputs p − 1, p; output 2p takes taps 3, 1.
+    taps = weight.reshape(len(weight), 2, 2, 2, 2, 2, 2).flip(1, 3, 5)
+    return taps.permute(2, 4, 6, 0, 1, 3, 5).reshape(8, len(weight), 2, 2, 2)
 
 
 def unblock(y: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -182,6 +182,7 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
             check_options(network.config, training, ranks)
             if ranks.first:
                 held.enter_context(exclusive(folder))
+                check_output(folder / "config.json")
             held.enter_context(_threads(facts.get("threads")))
             dataset = held.enter_context(Dataset(facts["data"], "train", network.config.classes or None))
             check_data(type(network), network.config, training, dataset, ranks)
@@ -286,7 +287,8 @@ class _Run:
         self.record = Record(folder, start, training.tensorboard) if self.ranks.first else None
         if self.record is not None and start:
             self.watch.replay(read_log(folder)[-_LOOKED_BACK:])
-        self.last: Mapping[str, float] = {}
+        self.last: Mapping[str, float] = {}  # what the gate looks at
+        self.sound: Mapping[str, float] = {}  # of the last step that was
         self.bad_steps = 0
         self.saved: int | None = None
         self.stop = False
@@ -372,13 +374,17 @@ class _Run:
         """Record a step whose figures are there; return whether the run is to be left."""
         values = dict(figures)
         asked = values.pop("stop") > 0
+        self.bad_steps = 0 if values["sound"] else self.bad_steps + 1
+        if values["sound"]:
+            self.sound = {key: value for key, value in values.items() if math.isfinite(value)}
+        if self.last is figures:  # a batch that was not finite tells the gate nothing
+            self.last = self.sound
         values["shapes_per_s"] = self.training.batch / seconds
         values["memory_gb"] = _peak_memory(self.ranks.device)
-        self.bad_steps = 0 if values["sound"] else self.bad_steps + 1
         sound = self.bad_steps < 2  # a single bad step was skipped, and has changed nothing
         if self.record is not None:
             if not values["sound"]:
-                self.record.event(done, "skipped", "a loss or a gradient was not finite; nothing moved")
+                self.record.event(done, "skipped", "a loss or a gradient was not finite: what it was to move stayed")
             if sound and self._due(done, self.training.sample_every):
                 values |= self._sample(done)
             self.record.step(done, values)
@@ -454,7 +460,7 @@ class _Run:
         if self.record is None:
             return
         self.saved = None
-        figures = {key: value for key, value in self.last.items() if key != "stop" and math.isfinite(value)}
+        figures = dict(self.sound)
         if self.stepper.attempt:
             figures["attempt"] = float(self.stepper.attempt)
         try:
@@ -474,7 +480,7 @@ class _Run:
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder}: {error}") from error
         self.stepper.attempt = int(figures.get("attempt", 0))
-        self.last = {key: value for key, value in figures.items() if key != "attempt"}
+        self.last = self.sound = {key: value for key, value in figures.items() if key != "attempt"}
         self.bad_steps = 0
         self.saved = step
 

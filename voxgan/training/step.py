@@ -1,4 +1,8 @@
-"""One step of a training: every phase once, on one batch; nothing moves unless all is finite."""
+"""One step of a training: every phase once, on one batch.
+
+A phase moves its weights only if its loss and its gradient are finite, and those of the phases before it. What an
+earlier phase has moved stays moved; batch statistics and the average stay as they were.
+"""
 
 from __future__ import annotations
 
@@ -155,8 +159,8 @@ class Stepper:
         -------
         Figures
             Means over all ranks: the phases' terms, whether they moved, the norms of their gradients; ``accuracy``,
-            ``occupied``, ``real_occupied``, ``spread``, and ``sound``, which is 0 if the step changed nothing because
-            a loss or a gradient was not finite.
+            ``occupied``, ``real_occupied``, ``spread``, and ``sound``, which is 0 if a loss or a gradient was not
+            finite.
         """
         training = self.training
         torch.manual_seed(step_seed(training.seed, number, self.attempt, self.ranks.number))
