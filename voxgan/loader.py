@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from voxgan.batches import Plan, order, read_batch, step_seed
 from voxgan.dataset import Dataset
 from voxgan.errors import StorageError
 
-__all__ = ["load_batches"]
+__all__ = ["load_batches", "readers_watched"]
 
 Raw = dict[str, Tensor]
 
@@ -69,17 +70,26 @@ def load_batches(
     options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _leave_stops}
     if torch.cuda.is_available():
         options["pin_memory"] = True
-    loader = iter(DataLoader(steps, batch_size=None, sampler=range(start, stop), **options))
-    for _ in range(start, stop):
-        try:
-            raw = next(loader)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise StorageError(
-                "a process that reads batches was killed, perhaps by the system for want of memory; take fewer loaders"
-            ) from error
-        yield raw
+    yield from DataLoader(steps, batch_size=None, sampler=range(start, stop), **options)
+
+
+@contextlib.contextmanager
+def readers_watched() -> Iterator[None]:
+    """Say in words that a process that reads ahead was killed; torch raises that wherever the first one stands.
+
+    Raises
+    ------
+    StorageError
+        If one was.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise StorageError(
+            "a process that reads batches was killed, perhaps by the system for want of memory; take fewer loaders"
+        ) from error
 
 
 def _leave_stops(_number: int) -> None:

@@ -218,7 +218,7 @@ def test_killed_before_each_thing_that_happens_to_a_file(model: str, trainings: 
     events = trainings.whole(model, SHORT)[1].events
     assert len(events) > 40
     faults = []
-    for number in chosen(range(1, len(events) + 1), f"die {model}"):
+    for number in chosen(range(1, len(events) + 1), f"die {model}", STRIDE if model == "gan3d" else STRIDE * 2):
         run = trainings.new()
         ended = trainings.train(run, model, SHORT, die_at=number)
         assert ended.status in (-signal.SIGKILL, 0)  # 0: at the very end, where the page may be drawn or not

@@ -70,6 +70,25 @@ def log(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key not in ("shapes_per_s", "memory_gb")} for line in lines]
 
 
+def events(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == kind]
+
+
+class Said:
+    """A report that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.said: list[str] = []
+
+    def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        self.steps.append(done)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
 def assert_same_run(found: Path, expected: Path) -> None:
     """Weights, moving average, optimisers, last figures, log: bit for bit."""
     (step, tensors, figures), (other_step, other_tensors, other_figures) = load_state(found), load_state(expected)
@@ -377,26 +396,45 @@ def test_weights_that_are_not_finite_reach_no_checkpoint(tmp_path: Path, tiny_da
     assert not (tmp_path / "run" / "state-00000005.safetensors").exists()
 
 
+# ---------------------------------------------------------------------------------------- a step ahead
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the figures of a step when the next one is under way, as on a GPU."""
+    monkeypatch.setattr(training, "_lag", lambda device: 1)
+
+
+@pytest.mark.usefixtures("ahead")
+@EVERY
+def test_reading_figures_late_changes_nothing(
+    variant: str, tmp_path: Path, tiny_data: Path, uninterrupted: dict[str, Path]
+) -> None:
+    said = Said()
+    start(variant, tiny_data, tmp_path / "run", said)
+    assert said.steps == list(range(1, STEPS + 1))
+    assert_same_run(tmp_path / "run", uninterrupted[variant])
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_stop_that_is_read_late_saves_the_step_under_way(
+    tmp_path: Path, tiny_data: Path, uninterrupted: dict[str, Path]
+) -> None:
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 2; step 2 is saved"):
+        start("gan3d", tiny_data, tmp_path / "run", at(1, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert [line["step"] for line in log(tmp_path / "run")] == [1, 2]
+    voxgan.resume(tmp_path / "run")
+    assert_same_run(tmp_path / "run", uninterrupted["gan3d"])
+
+
+@pytest.mark.usefixtures("ahead")
+def test_divergence_that_is_read_late(tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Poison(monkeypatch, "generator loss", range(4, 10))
+    start("gan3d", tiny_data, tmp_path / "run", Said(), steps=12, retries=1)
+    assert [line["step"] for line in log(tmp_path / "run")] == list(range(1, 13))
+    assert len(events(tmp_path / "run", "retry")) == 1
+    assert all(bool(torch.isfinite(value).all()) for value in load_state(tmp_path / "run")[1].values())
+
+
 # -------------------------------------------------------------------------------------------- going back
-def events(run: Path, kind: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == kind]
-
-
-class Said:
-    """A report that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-        self.said: list[str] = []
-
-    def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
-        self.steps.append(done)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-
 def test_a_run_that_diverged_goes_back_with_half_the_rates(
     tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ from voxgan.errors import (
     VoxganError,
 )
 from voxgan.files import check_output, exclusive, write_json
-from voxgan.loader import load_batches
+from voxgan.loader import load_batches, readers_watched
 from voxgan.models.model import Model, make_config
 from voxgan.samples import samples
 from voxgan.training.options import Training, check_data, check_options, resolve, split_options
@@ -247,6 +247,11 @@ def keep_freed_memory() -> None:
         mallopt(trim_threshold, (1 << 31) - 1)
 
 
+def _lag(device: torch.device) -> int:
+    """Return how many steps may be under way: a GPU gets the next one before the figures of the last are read."""
+    return 1 if device.type == "cuda" else 0
+
+
 def _peak_memory(device: torch.device) -> float:
     """Return the most memory that was in use so far, in GB: of the GPU, or of this process."""
     if device.type == "cuda":
@@ -316,7 +321,7 @@ class _Run:
     def go(self, start: int) -> Model:
         """Run steps `start` + 1 to the end; return the averaged model."""
         done = start
-        with self._signals(), self.ranks.watched(self.folder, self._whole):
+        with self._signals(), readers_watched(), self.ranks.watched(self.folder, self._whole):
             if self.training.retries and not start:
                 self.save(0)
             while done < self.training.steps:
@@ -348,8 +353,7 @@ class _Run:
             training.loaders,
             self.ranks.share(training.batch),
         )
-        # A GPU is given the next step before the figures of this one are read: it must never wait for us.
-        lag = 1 if self.ranks.device.type == "cuda" else 0
+        lag = _lag(self.ranks.device)
         waiting: collections.deque[tuple[int, Figures, float]] = collections.deque()
         leaving = False
         with contextlib.closing(raws):
