@@ -5,6 +5,7 @@ Because nothing depends on what was drawn before, a resumed run sees the very ba
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from voxgan.dataset import Dataset, unpack
-from voxgan.draws import Draws
+from voxgan.draws import Draws, moved
 from voxgan.models.model import Batch
 
 __all__ = ["Plan", "finish_batch", "make_batch", "order", "photos", "read_batch", "step_seed", "unpack_on_device"]
@@ -53,8 +54,14 @@ def order(count: int, batch: int, seed: int, step: int) -> NDArray[np.int64]:
     """
     places = np.arange(step * batch, (step + 1) * batch)
     passes = places // count
-    shuffled = {p: np.random.default_rng([seed, int(p)]).permutation(count) for p in np.unique(passes)}
+    shuffled = {p: _shuffled(count, seed, int(p)) for p in np.unique(passes)}
     return np.array([shuffled[p][i] for p, i in zip(passes, places % count, strict=True)], np.int64)
+
+
+@functools.lru_cache(maxsize=2)
+def _shuffled(count: int, seed: int, number: int) -> NDArray[np.int64]:
+    """Return the order of pass `number`; steps of the same pass, and of the next, ask for it again."""
+    return np.random.default_rng([seed, number]).permutation(count)
 
 
 @dataclass(frozen=True)
@@ -128,12 +135,12 @@ def finish_batch(
     Batch
         ``occupancy`` (B, 1, R, R, R) of 0 and 1, ``label`` (B,), and with images ``image`` (B, 3, S, S).
     """
-    raw = {key: value.to(device, non_blocking=True) for key, value in raw.items()}
+    raw = {key: moved(value, device) for key, value in raw.items()}
     grids = unpack_on_device(raw["packed"], resolution)
     count = len(grids)
     draws = Draws(int(torch.randint(1 << 62, ())), count) if draws is None else draws
     mirrored = draws.uniform() < 0.5 if plan.augment else torch.zeros(count, dtype=torch.bool)
-    mirrored = mirrored.to(device)
+    mirrored = moved(mirrored, device)
     if plan.augment:
         grids = torch.where(mirrored[:, None, None, None], grids.flip(1), grids)
     if plan.turns > 1 or plan.shift:
@@ -230,10 +237,10 @@ def photos(
     draws = Draws(int(torch.randint(1 << 62, ())), count) if draws is None else draws
 
     def uniform(low: float, high: float) -> Tensor:
-        return (draws.uniform(1, 1, 1) * (high - low) + low).to(device)
+        return moved(draws.uniform(1, 1, 1) * (high - low) + low, device)
 
     def chance(share: float) -> Tensor:
-        return (draws.uniform(1, 1, 1) < share).to(device)
+        return moved(draws.uniform(1, 1, 1) < share, device)
 
     zoom = 1 + 0.12 * draws.normal().clamp(-1.5, 2.5)
     turn = 0.05 * draws.normal()
@@ -241,14 +248,14 @@ def photos(
     place[:, 0, 0], place[:, 0, 1] = turn.cos() / zoom, -turn.sin() / zoom
     place[:, 1, 0], place[:, 1, 1] = turn.sin() / zoom, turn.cos() / zoom
     place[:, :, 2] = 0.06 * draws.normal(2)
-    grid = functional.affine_grid(place.to(device), list(rgba.shape), align_corners=False)
+    grid = functional.affine_grid(moved(place, device), list(rgba.shape), align_corners=False)
     rgba = functional.grid_sample(rgba, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     colour, alpha = rgba[:, :3], rgba[:, 3:]
 
     plain = torch.where(
         chance(0.65),
         uniform(0.94, 1.0),
-        draws.uniform(3, 1, 1).to(device),
+        moved(draws.uniform(3, 1, 1), device),
     )
     behind = plain.expand_as(colour)
     if backgrounds is not None:
@@ -262,9 +269,9 @@ def photos(
     picture = grey + saturation * (picture - grey)
     middle = picture.mean(dim=(1, 2, 3), keepdim=True)
     picture = middle + uniform(0.7, 1.25) * (picture - middle)
-    picture = picture * (1 + 0.08 * draws.normal(3, 1, 1).to(device))
+    picture = picture * (1 + 0.08 * moved(draws.normal(3, 1, 1), device))
     soft = functional.avg_pool2d(picture, 5, stride=1, padding=2, count_include_pad=False)
     picture = torch.lerp(picture, soft, uniform(0.0, 1.0) * chance(0.5))
-    noise = torch.randn(count, 1, *picture.shape[2:]).to(device)
+    noise = torch.randn(count, 1, *picture.shape[2:], device=device)
     picture = picture + 0.03 * uniform(0.0, 1.0) * noise
     return picture.clamp(0, 1)

@@ -38,7 +38,9 @@ __all__ = [
     "find_device",
     "load",
     "load_state",
+    "newest_step",
     "read_config",
+    "require_finite",
     "save_class_latents",
     "save_model",
     "save_state",
@@ -247,7 +249,8 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return {"file": path.name, "sha256": digest}
 
 
-def _require_finite(tensors: Mapping[str, Tensor]) -> None:
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError if any of the tensors holds NaN or infinity."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{name!r} holds NaN or infinity; it is not saved")
@@ -291,7 +294,7 @@ def save_model(
     tensors = {key: value for key, value in model.state_dict().items() if key.split(".", 1)[0] in chosen}
     if half:
         tensors = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in tensors.items()}
-    _require_finite(tensors)
+    require_finite(tensors)
     entry = _write_tensors(folder / name, tensors)
     former = _named_weights(folder)
     content = describe(model) | {"networks": list(chosen), "weights": entry, "training": dict(training or {})}
@@ -370,7 +373,7 @@ def describe(model: Model) -> dict[str, Any]:
 
 def save_state(folder: Path, step: int, tensors: Mapping[str, Tensor], figures: Mapping[str, float]) -> None:
     """Write a training state and keep the one before it; ``resume.json`` names both, newest first."""
-    _require_finite(tensors)
+    require_finite(tensors)
     entry = _write_tensors(folder / f"state-{step:08d}.safetensors", tensors)
     newest = {"step": step, "figures": dict(figures)} | entry
     listed = _listed_states(folder)
@@ -392,6 +395,11 @@ def _listed_states(folder: Path) -> list[dict[str, Any]]:
     return [
         e for e in entries if isinstance(e, dict) and isinstance(e.get("step"), int) and isinstance(e.get("file"), str)
     ]
+
+
+def newest_step(folder: Path) -> int | None:
+    """Return the step of the newest training state that a run folder lists; None if it lists none."""
+    return max((entry["step"] for entry in _listed_states(folder)), default=None)
 
 
 def sweep_states(folder: Path) -> None:
@@ -423,7 +431,7 @@ def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:
     for entry in states:
         try:
             tensors = _read_tensors(_check_file(folder, entry))
-            _require_finite(tensors)
+            require_finite(tensors)
             figures = {str(k): float(v) for k, v in entry["figures"].items()}
             return int(entry["step"]), tensors, figures
         except (CheckpointError, StorageError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -7,7 +7,14 @@ import hashlib
 import torch
 from torch import Tensor
 
-__all__ = ["Draws"]
+__all__ = ["Draws", "moved"]
+
+
+def moved(values: Tensor, device: torch.device) -> Tensor:
+    """Return `values` on `device`, without waiting for what a GPU has in hand."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 class Draws:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from voxgan.batches import Plan, order, read_batch, step_seed
 from voxgan.dataset import Dataset
-from voxgan.errors import StorageError
+from voxgan.errors import StorageError, VoxganError
 
 __all__ = ["load_batches", "readers_watched"]
 
@@ -23,19 +23,26 @@ Raw = dict[str, Tensor]
 _AHEAD = 4  # batches for each process
 
 
-class _Steps(TorchDataset[Raw]):
+class _Steps(TorchDataset[Raw | VoxganError]):
     """The batch of each step, as a function of (seed, step); each process opens the file for itself."""
 
     def __init__(self, data: Dataset, batch: int, seed: int, plan: Plan, part: slice | None) -> None:
         self.data, self.batch, self.seed, self.plan, self.part = data, batch, seed, plan, part
         self._own: Dataset | None = None
 
-    def __getitem__(self, step: int) -> Raw:
-        if self._own is None:
-            elsewhere = torch.utils.data.get_worker_info() is not None
-            self._own = self.data.reopened() if elsewhere else self.data
-        indices = order(len(self._own), self.batch, self.seed, step)
-        return read_batch(self._own, indices, self.plan, step_seed(self.seed, step), self.part)
+    def __getitem__(self, step: int) -> Raw | VoxganError:
+        if torch.utils.data.get_worker_info() is None:
+            return self._read(self.data, step)
+        try:  # an exception that crosses the processes would come as a traceback in one line
+            if self._own is None:
+                self._own = self.data.reopened()
+            return self._read(self._own, step)
+        except VoxganError as error:
+            return error
+
+    def _read(self, data: Dataset, step: int) -> Raw:
+        indices = order(len(data), self.batch, self.seed, step)
+        return read_batch(data, indices, self.plan, step_seed(self.seed, step), self.part)
 
 
 def load_batches(
@@ -65,12 +72,21 @@ def load_batches(
     """
     steps = _Steps(data, batch, seed, plan, part)
     if workers == 0 or start >= stop:
-        yield from (steps[step] for step in range(start, stop))
+        yield from (steps._read(data, step) for step in range(start, stop))
         return
     options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _leave_stops}
     if torch.cuda.is_available():
         options["pin_memory"] = True
-    yield from DataLoader(steps, batch_size=None, sampler=range(start, stop), **options)
+    loader = iter(DataLoader(steps, batch_size=None, sampler=range(start, stop), **options))
+    try:
+        for raw in loader:
+            if isinstance(raw, VoxganError):
+                raise raw
+            yield raw
+    finally:  # readers do not listen to SIGTERM, with which Python would end them, and wait for them, at its own end
+        end = getattr(loader, "_shutdown_workers", None)
+        if end is not None:
+            end()
 
 
 @contextlib.contextmanager
@@ -85,7 +101,7 @@ def readers_watched() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+        if "DataLoader worker (pid" not in str(error):
             raise
         raise StorageError(
             "a process that reads batches was killed, perhaps by the system for want of memory; take fewer loaders"

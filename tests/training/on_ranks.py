@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from voxgan import models
 from voxgan.batches import Plan
 from voxgan.errors import DatasetError, VoxganError
 from voxgan.models.model import make_config
+from voxgan.training import step
 from voxgan.training.options import Training
 from voxgan.training.ranks import Ranks, joined
 from voxgan.training.step import Stepper
@@ -60,6 +64,42 @@ def equality(ranks: Ranks, folder: Path) -> None:
     torch.save({variant: steps(variant, ranks) for variant in VARIANTS}, folder / f"{ranks.count}-{ranks.number}.pt")
 
 
+@contextlib.contextmanager
+def in_double_precision() -> Iterator[None]:
+    """Compute all in double precision, where rounding hides nothing; fused Adam knows single precision alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        plain, adam = step.finish_batch, torch.optim.Adam
+
+        def finish_batch(*arguments: Any) -> Any:
+            batch = plain(*arguments)
+            for key in {"occupancy", "image"} & set(batch):
+                batch[key] = batch[key].double()
+            return batch
+
+        patch.setattr(step, "finish_batch", finish_batch)
+        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        patch.setattr(torch.optim, "Adam", lambda *a, **options: adam(*a, **{**options, "fused": False}))
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def double(ranks: Ranks, folder: Path) -> None:
+    """The same in double precision."""
+    with in_double_precision():
+        torch.save(
+            {variant: steps(variant, ranks) for variant in VARIANTS}, folder / f"{ranks.count}-{ranks.number}d.pt"
+        )
+
+
+def both(ranks: Ranks, folder: Path) -> None:
+    """Single and double precision."""
+    equality(ranks, folder)
+    double(ranks, folder)
+
+
 def together(ranks: Ranks, folder: Path) -> None:
     """An error on the last rank only; then on all."""
     told = []
@@ -77,4 +117,4 @@ def together(ranks: Ranks, folder: Path) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with joined("cpu") as mine:
-        {"equality": equality, "together": together}[sys.argv[1]](mine, Path(sys.argv[2]))
+        {"both": both, "together": together}[sys.argv[1]](mine, Path(sys.argv[2]))

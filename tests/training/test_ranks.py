@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from on_ranks import STEPS, VARIANTS, equality
+from on_ranks import STEPS, VARIANTS, both
 
 from voxgan.checkpoint import load, load_state
 from voxgan.dataset import Dataset
@@ -22,7 +22,7 @@ from voxgan.models.gan3d import GAN3D
 from voxgan.models.model import Config
 from voxgan.networks.sync_batch_norm import SyncBatchNorm, synchronised
 from voxgan.training.options import Training, check_data, check_options
-from voxgan.training.ranks import ALONE, Ranks
+from voxgan.training.ranks import ALONE, Ranks, joined
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
@@ -66,9 +66,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("ranks")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    equality(ALONE, folder)
+    both(ALONE, folder)
     torch.set_num_threads(threads)
-    status, _, errors = finished(on_ranks(2, HERE / "on_ranks.py", "equality", folder))
+    status, _, errors = finished(on_ranks(2, HERE / "on_ranks.py", "both", folder))
     assert (status, errors) == (0, [])
     return {path.stem: torch.load(path, weights_only=False) for path in folder.glob("*.pt")}
 
@@ -79,19 +79,29 @@ def differences(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], on
     return torch.cat([(one[key] - other[key]).abs().flatten() for key in keys])
 
 
+NOT_COMPARED = ("spread", "stop")  # neighbours in the batch; one rank is asked to stop
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_ranks_of_four_are_one_of_eight(found: dict[str, Any], variant: str) -> None:
-    """Losses and gradients (as Adam's first moments keep them) of the first step, then weights after three."""
+    """Losses and gradients (as Adam's first moments keep them) of the first step, weights after three steps."""
+    alone, first = found["1-0d"][variant], found["2-0d"][variant]
+    for key, value in alone["figures"][0].items():
+        assert key in NOT_COMPARED or first["figures"][0][key] == pytest.approx(value, rel=1e-12, abs=1e-12), key
+    assert differences(alone["first"], first["first"], "exp_avg").max() < 1e-12
+    assert differences(alone["state"], first["state"], "model/").mean() < 1e-9
+    assert differences(alone["state"], first["state"], "average/").mean() < 1e-9
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_in_single_precision_only_rounding_is_added(found: dict[str, Any], variant: str) -> None:
     alone, first = found["1-0"][variant], found["2-0"][variant]
     for key, value in alone["figures"][0].items():
-        if key not in ("spread", "stop"):  # neighbours in the batch; one rank is asked to stop
-            assert first["figures"][0][key] == pytest.approx(value, rel=1e-5, abs=1e-6), key
-    # The encoder's batch norms enlarge the rounding of single precision; in double precision it is 1e-9 everywhere.
-    assert differences(alone["first"], first["first"], "exp_avg").max() < (5e-5 if variant == "vae_gan3d" else 1e-6)
-    # Adam divides a gradient by itself: where it is all but zero, rounding decides. So nearly all weights, not all.
-    for moment, tolerance in (("first", 1e-6), *([] if variant == "vae_gan3d" else [("state", 1e-5)])):
-        assert (differences(alone[moment], first[moment], "model/") < tolerance).float().mean() > 0.999
-    assert differences(alone["state"], first["state"], "average/").mean() < 1e-4
+        assert key in NOT_COMPARED or first["figures"][0][key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
+    # The encoder's batch norms enlarge what is rounded.
+    assert differences(alone["first"], first["first"], "exp_avg").mean() < (1e-6 if "vae" in variant else 1e-7)
+    # Adam divides a gradient by its size: where it is all but zero, rounding decides.
+    assert (differences(alone["first"], first["first"], "model/") < 1e-6).float().mean() > 0.99
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -151,10 +161,20 @@ def test_a_killed_rank_ends_the_run_and_any_number_goes_on(tmp_path: Path, tiny_
 
 
 def test_wrong_options_are_told_once(tmp_path: Path, tiny_data: Path) -> None:
-    process = on_ranks(2, "-m", "voxgan", "train", "gan3d", tiny_data, "--out", tmp_path / "run", "width=4", "batch=7")
-    status, _, errors = finished(process)
-    assert status != 0 and errors == ["voxgan: batch=7 is no multiple of 2 ranks; take batch=6"]
+    train = ("-m", "voxgan", "train", "gan3d", tiny_data, "--out", tmp_path / "run", "width=4")
+    for option, says in (("batch=7", "batch=7 is no multiple of 2 ranks; take batch=6"), ("widht=4", "unknown option")):
+        status, _, errors = finished(on_ranks(2, *train, option))
+        assert status != 0 and len(errors) == 1 and errors[0].startswith(f"voxgan: {says}")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("variables", [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "x"}, {"WORLD_SIZE": "0", "RANK": "0"}])
+def test_variables_that_torchrun_has_not_set(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    for key, value in variables.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(UsageError, match=r"is set, but not by torchrun .* unset it"), joined("cpu"):
+        pass
 
 
 # --------------------------------------------------------------------------------------- refused before work
@@ -186,11 +206,11 @@ def test_more_ranks_than_shapes(tiny_data: Path) -> None:
 
 def test_other_errors_are_not_taken_for_a_lost_rank() -> None:
     two = Ranks(0, 2, CPU)
-    with pytest.raises(RuntimeError, match="shape mismatch"), two.watched("run"):
+    with pytest.raises(RuntimeError, match="shape mismatch"), two.watched():
         raise RuntimeError("shape mismatch")
-    with pytest.raises(RankError, match="connection closed by peer"), two.watched("run"):
+    with pytest.raises(RankError, match="connection closed by peer"), two.watched():
         raise RuntimeError("[pair.cc:537] Connection closed by peer [10.0.0.2]:4711")
-    with pytest.raises(RuntimeError, match="Connection closed"), ALONE.watched("run"):
+    with pytest.raises(RuntimeError, match="Connection closed"), ALONE.watched():
         raise RuntimeError("Connection closed by peer")
 
 

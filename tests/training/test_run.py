@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -477,6 +480,71 @@ def test_a_run_that_always_diverges_gives_up(tmp_path: Path, tiny_data: Path, mo
     told = [line["text"].split("(")[-1] for line in events(tmp_path / "run", "retry")]
     assert told == [f"attempt {number} of 3)" for number in (1, 2, 3)]
     assert load_state(tmp_path / "run")[0] == 0
+
+
+def test_the_count_of_bad_steps_is_saved(tmp_path: Path, tiny_data: Path) -> None:
+    """Stopped between bad steps and resumed, it diverges where it would have."""
+    for name, stops in (("whole", ()), ("stopped", (3,))):
+        with pytest.MonkeyPatch.context() as patch:
+            poison = Poison(patch, "discriminator loss", range(2, 100))
+            with contextlib.suppress(KeyboardInterrupt, DivergedError):
+                start("gan3d", tiny_data, tmp_path / name, at(stops[0], interrupt) if stops else None, steps=50)
+            if stops:
+                poison.step = 2
+                with pytest.raises(DivergedError):
+                    voxgan.resume(tmp_path / name)
+    assert len(log(tmp_path / "whole")) == len(log(tmp_path / "stopped")) == 7
+
+
+def test_weights_that_are_not_finite_when_saved_go_back_too(tmp_path: Path, tiny_data: Path) -> None:
+    plain, spoiled = stepping.Stepper.run, []
+
+    def run(stepper: Any, number: int, *args: Any) -> Any:
+        figures = plain(stepper, number, *args)
+        if number == 5 and not spoiled:
+            spoiled.append(number)
+            next(iter(stepper.optimizers["generator"].state.values()))["exp_avg_sq"][0] = float("inf")
+        return figures
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stepping.Stepper, "run", run)
+        start("gan3d", tiny_data, tmp_path / "run", Said(), steps=9, retries=1)
+    (line,) = events(tmp_path / "run", "retry")
+    assert line["step"] == 3 and "holds NaN or infinity" in line["text"]
+    assert [entry["step"] for entry in log(tmp_path / "run")] == list(range(1, 10))
+
+
+def test_fewer_steps_than_are_done(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
+    shutil.copytree(uninterrupted["gan3d"], tmp_path / "run")
+    with pytest.raises(UsageError, match=r"steps=2: .* is at step 6 already"):
+        voxgan.resume(tmp_path / "run", steps=2)
+
+
+# ------------------------------------------------------------------------------------------ readers that fail
+@pytest.mark.parametrize("kind", ["error", "killed"])
+def test_a_reader_that_fails_ends_the_command(kind: str, tmp_path: Path, tiny_data: Path) -> None:
+    """With its message and status, at once: readers are deaf to the SIGTERM by which Python would end them."""
+    script = f"""
+import os, signal, sys
+from voxgan import loader
+from voxgan.errors import DatasetError
+from voxgan.cli import main
+plain = loader.read_batch
+def read_batch(data, indices, plan, seed, part):
+    if seed == loader.step_seed(0, 5):
+        if {kind!r} == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise DatasetError("row 3 is damaged")
+    return plain(data, indices, plan, seed, part)
+loader.read_batch = read_batch
+main(["train", "gan3d", {str(tiny_data)!r}, "--out", {str(tmp_path / "run")!r}, "width=4", "latent=8", "batch=4",
+      "steps=50", "loaders=2", "sample_every=0", "save_every=2"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    last = done.stderr.splitlines()[-1]
+    expected = (3, "voxgan: row 3 is damaged") if kind == "error" else (4, "voxgan: a process that reads batches was")
+    assert done.returncode == expected[0] and last.startswith(expected[1]), done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # ------------------------------------------------------------------------------------------- parts of a batch

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from voxgan import adversarial
 from voxgan.adversarial.gate import accuracy
-from voxgan.draws import Draws
+from voxgan.draws import Draws, moved
 from voxgan.errors import InputError, UsageError, nearest
 from voxgan.networks import Discriminator, Generator
 from voxgan.networks.sampling import PRECISIONS, Sampler
@@ -281,7 +281,7 @@ class Model(nn.Module):
         """Draw z from the prior for every shape of a training batch, (B, L)."""
         draws = batch.draws.of("prior")
         draw = draws.uniform if self.config.prior == "uniform" else draws.normal
-        return draw(self.config.latent).to(self.device, non_blocking=True)
+        return moved(draw(self.config.latent), self.device)
 
     def sample_latents(self, count: int, seed: int | None = None, class_name: str | None = None) -> Tensor:
         """Draw latents: from the prior, or from `class_latents` where the model has them.

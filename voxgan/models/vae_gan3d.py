@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from voxgan.adversarial.gate import Gate
+from voxgan.draws import moved
 from voxgan.errors import ImageError, UsageError, nearest
 from voxgan.models.model import Background, Batch, Config, Model, Phase, bernoulli
 from voxgan.networks import Discriminator, Generator, ImageEncoder
@@ -160,7 +161,7 @@ class VAEGAN3D(Model):
         """Return z drawn from q(z|y), (B, L), and its KL to the prior, averaged over the batch."""
         mean, log_variance = (t.float() for t in self.encoder(batch["image"]))
         log_variance = log_variance.clamp(-20, 20)
-        noise = batch.draws.of("posterior").normal(mean.shape[1]).to(mean.device, non_blocking=True)
+        noise = moved(batch.draws.of("posterior").normal(mean.shape[1]), mean.device)
         z = mean + (0.5 * log_variance).exp() * noise
         return z, kl_divergence(mean, log_variance).mean()
 

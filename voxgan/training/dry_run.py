@@ -12,7 +12,6 @@ import os
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from voxgan.draws import Draws
 from voxgan.errors import UsageError
 from voxgan.models.model import Batch, Model
 from voxgan.networks import ImageEncoder
-from voxgan.training.options import Training, check_data, check_options, resolve, split_options
+from voxgan.training.options import Training, check_data, check_options, matrix_precision, resolve, split_options
 from voxgan.training.ranks import Ranks
 from voxgan.training.run import keep_freed_memory
 from voxgan.training.step import Stepper
@@ -461,7 +460,7 @@ def _try_step(found: _Resolved, count: int) -> float:
     training = dataclasses.replace(found.training, batch=count, accumulate=1)
     device, side = found.ranks.device, found.config.resolution
     forked = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=forked), _tf32(training.precision == "tf32"):
+    with torch.random.fork_rng(devices=forked), matrix_precision(training.precision):
         keep_freed_memory()
         torch.manual_seed(0)
         images = "none"
@@ -487,17 +486,6 @@ def _try_step(found: _Resolved, count: int) -> float:
             float(figures["sound"])  # waits for the device
             spent.append(time.perf_counter() - began)
     return min(spent)
-
-
-@contextmanager
-def _tf32(allowed: bool) -> Iterator[None]:
-    """Let NVIDIA GPUs round the factors of single-precision products, for the block."""
-    former = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = former
 
 
 def _free_bytes(device: torch.device) -> int | None:

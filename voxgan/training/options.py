@@ -6,9 +6,10 @@ All that can be refused without the data set is refused by `resolve` and `check_
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,23 @@ from voxgan.models.model import Model, make_config
 from voxgan.training.ranks import Ranks
 from voxgan.voxels import FILL
 
-__all__ = ["Training", "check_data", "check_options", "resolve", "split_options"]
+__all__ = ["Training", "check_data", "check_options", "matrix_precision", "resolve", "split_options"]
 
 _PRECISIONS = ("bf16", "fp32", "tf32")
+
+
+@contextlib.contextmanager
+def matrix_precision(precision: str) -> Iterator[None]:
+    """Let NVIDIA GPUs round the factors of single-precision products for the block, if `precision` is tf32."""
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    former = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, former, strict=True):
+            backend.allow_tf32 = allowed
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class Training:
         bf16 computes convolutions in bfloat16; weights, losses and batch statistics stay in single precision. tf32
         rounds the factors of products to 10 bits on NVIDIA GPUs.
     checkpointing : bool
-        Keep no activations of the networks' layers; compute them again for the gradients.
+        Keep no activations of generator and discriminator; compute them again for the gradients.
     sync_batch_norm : bool
         Under torchrun: batch norm over the batches of all ranks, not of each.
     average : float
@@ -198,6 +213,8 @@ def check_options(config: Any, training: Training, ranks: Ranks) -> None:
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return True
     asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return True if asked is None else bool(asked())
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from voxgan.checkpoint import find_device
 from voxgan.errors import RankError, UsageError, VoxganError
 
-__all__ = ["ALONE", "Ranks", "joined"]
+__all__ = ["ALONE", "Ranks", "joined", "told_once"]
 
 _PATIENCE = datetime.timedelta(minutes=30)  # the first rank may draw samples and write states meanwhile
 _LOST = ("connection closed", "connection reset", "broken pipe", "timed out", "timeout", "gloo", "nccl", "tcpstore")
@@ -65,40 +65,38 @@ class Ranks:
         Raises
         ------
         VoxganError
-            The rank's own; or, where it had none, that of the lowest rank which had one. It is marked ``told`` on all
-            ranks but one, so that it is printed once.
+            Of the lowest rank that had an error, whatever it was, on all ranks; the first raises its own as it is. On
+            all others it is marked ``told``, so that it is printed once.
         """
-        problem: VoxganError | None = None
+        if self.count == 1:
+            yield
+            return
+        problem: Exception | None = None
         try:
             yield
-        except VoxganError as error:
+        except Exception as error:
             problem = error
-        if self.count == 1:
-            if problem is not None:
-                raise problem
-            return
-        found: list[tuple[type[VoxganError], str] | None] = [None] * self.count
-        dist.all_gather_object(found, None if problem is None else (type(problem), str(problem)))
+        found: list[tuple[int, str] | None] = [None] * self.count
+        text = " ".join(str(problem).split())
+        with self.watched():
+            dist.all_gather_object(found, None if problem is None else (getattr(problem, "exit_status", 1), text))
         for number, entry in enumerate(found):
             if entry is None:
                 continue
-            kind, text = entry
             if problem is None or not self.first:
-                problem = VoxganError(f"rank {number}: {text}")
-                problem.exit_status = kind.exit_status
-            problem.told = not self.first
+                other = VoxganError(f"rank {number}: {entry[1]}")
+                other.exit_status, other.told = entry[0], not self.first
+                raise other from problem
             raise problem
 
     @contextlib.contextmanager
-    def watched(self, folder: object, whole: Callable[[], str] = lambda: "nothing is saved yet") -> Iterator[None]:
+    def watched(self, advice: Callable[[], str] = lambda: "start it again") -> Iterator[None]:
         """Say in words that another rank was lost, where a collective call fails for it.
 
         Parameters
         ----------
-        folder : path
-            Of the run.
-        whole : callable
-            Says what is saved.
+        advice : callable
+            Says what is saved, and what to do.
 
         Raises
         ------
@@ -111,12 +109,20 @@ class Ranks:
             text = " ".join(str(error).split())
             if self.count == 1 or isinstance(error, VoxganError) or not any(sign in text.lower() for sign in _LOST):
                 raise
-            lost = RankError(
-                f"one of the {self.count} ranks is gone ({_reason(text)}); {whole()}; go on with  resume {folder}  "
-                "in place of train, on any number of ranks"
-            )
+            lost = RankError(f"one of the {self.count} ranks is gone ({_reason(text)}); {advice()}")
             lost.told = self.number > 1
             raise lost from error
+
+
+def _count() -> int:
+    """Return how many processes torchrun has started; 1 without it."""
+    text = os.environ.get("WORLD_SIZE", "1")
+    if not text.isdecimal() or int(text) < 1 or (text != "1" and "RANK" not in os.environ):
+        raise UsageError(
+            f"WORLD_SIZE={text} is set, but not by torchrun (RANK is {os.environ.get('RANK', 'not set')}): unset it, "
+            "or start the command with torchrun"
+        )
+    return int(text)
 
 
 def _reason(text: str) -> str:
@@ -128,6 +134,16 @@ def _reason(text: str) -> str:
 
 
 ALONE = Ranks(0, 1, torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def told_once() -> Iterator[None]:
+    """Mark an error that all processes must meet alike, before they know of each other, so that one tells it."""
+    try:
+        yield
+    except VoxganError as error:
+        error.told = os.environ.get("RANK", "0") != "0"
+        raise
 
 
 @contextlib.contextmanager
@@ -146,12 +162,15 @@ def joined(device: str) -> Iterator[Ranks]:
     RankError
         If the ranks do not find each other.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1 and not dist.is_initialized():
-        yield Ranks(0, 1, find_device(device))
-        return
     chosen = find_device(device)
-    if chosen.type == "cuda" and chosen.index is None:
+    if _count() == 1 and not dist.is_initialized():
+        if chosen.type == "cuda":
+            torch.cuda.set_device(chosen if chosen.index is not None else 0)
+        yield Ranks(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        if chosen.index is not None:
+            raise UsageError(f"device={device} on many ranks: expected cuda; each rank takes the GPU with its number")
         local = int(os.environ.get("LOCAL_RANK", "0"))
         if local >= torch.cuda.device_count():
             raise UsageError(

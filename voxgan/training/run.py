@@ -23,7 +23,16 @@ import torch
 
 from voxgan import checkpoint
 from voxgan.batches import Plan, step_seed
-from voxgan.checkpoint import describe, load_state, save_class_latents, save_model, save_state, sweep_states
+from voxgan.checkpoint import (
+    describe,
+    load_state,
+    newest_step,
+    require_finite,
+    save_class_latents,
+    save_model,
+    save_state,
+    sweep_states,
+)
 from voxgan.class_latents import fit_class_latents
 from voxgan.dataset import Dataset
 from voxgan.errors import (
@@ -40,8 +49,8 @@ from voxgan.files import check_output, exclusive, write_json
 from voxgan.loader import load_batches, readers_watched
 from voxgan.models.model import Model, make_config
 from voxgan.samples import samples
-from voxgan.training.options import Training, check_data, check_options, resolve, split_options
-from voxgan.training.ranks import Ranks, joined
+from voxgan.training.options import Training, check_data, check_options, matrix_precision, resolve, split_options
+from voxgan.training.ranks import Ranks, joined, told_once
 from voxgan.training.record import Record, read_log
 from voxgan.training.report import write_report
 from voxgan.training.signs import Watch
@@ -52,7 +61,6 @@ __all__ = ["Report", "resume", "train"]
 Report = Callable[[int, int, Mapping[str, float]], None]
 
 _MAX_BAD_STEPS = 5
-_LOOKED_BACK = 2000  # lines of the log that the warnings' windows need at most
 
 
 def train(
@@ -84,7 +92,8 @@ def train(
     Returns
     -------
     Model
-        With averaged weights, in evaluation mode.
+        With averaged weights, in evaluation mode. Under torchrun only the first process has these; the others' model
+        has the weights of the last step.
 
     Raises
     ------
@@ -97,9 +106,11 @@ def train(
     RankError
         Under torchrun, if another process is lost.
     """
-    kind, merged, wanted = resolve(model, options)  # unknown keys are told before anything is opened
+    with told_once():
+        kind, merged, wanted = resolve(model, options)  # unknown keys are told before anything is opened
+        device = split_options(kind, merged)[1].device
     out = Path(out)
-    with joined(split_options(kind, merged)[1].device) as ranks, contextlib.ExitStack() as held:
+    with joined(device) as ranks, contextlib.ExitStack() as held:
         with ranks.together():
             if ranks.first:
                 _refuse_former(out)
@@ -129,8 +140,11 @@ def train(
                 for leftover in ("log.jsonl", "log.csv", "events.jsonl", "resume.json", "report.html"):
                     (out / leftover).unlink(missing_ok=True)
                 write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
+        held.enter_context(matrix_precision(training.precision))
         run = held.enter_context(_Run(network, dataset, training, out, facts, report, ranks))
-        run.tell(0, "started", f"{training.steps} steps of {training.batch} shapes on {_where(ranks)}")
+        with ranks.together():
+            run.open_record(0)
+            run.tell(0, "started", f"{training.steps} steps of {training.batch} shapes on {_where(ranks)}")
         return run.go(0)
 
 
@@ -154,7 +168,8 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
     Returns
     -------
     Model
-        With averaged weights, in evaluation mode.
+        With averaged weights, in evaluation mode. Under torchrun only the first process has these; the others' model
+        has the weights of the last step.
 
     Raises
     ------
@@ -165,16 +180,17 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
     RankError
         Under torchrun, if another process is lost.
     """
-    folder, content = checkpoint.read_config(run)
-    facts = content.get("training")
-    if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
-        raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
-    make_config(Training, changes)  # tells a field that cannot be changed from one that does not exist
-    facts["options"].update(changes)
-    training = make_config(Training, facts["options"])
-    facts["options"] = dataclasses.asdict(training)
-    if data is not None:
-        facts["data"] = str(Path(data).resolve())
+    with told_once():
+        folder, content = checkpoint.read_config(run)
+        facts = content.get("training")
+        if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
+            raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
+        make_config(Training, changes)  # tells a field that cannot be changed from one that does not exist
+        facts["options"].update(changes)
+        training = make_config(Training, facts["options"])
+        facts["options"] = dataclasses.asdict(training)
+        if data is not None:
+            facts["data"] = str(Path(data).resolve())
     with joined(training.device) as ranks, contextlib.ExitStack() as held:
         with ranks.together():
             torch.manual_seed(step_seed(training.seed, -1))
@@ -183,25 +199,30 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
             if ranks.first:
                 held.enter_context(exclusive(folder))
                 check_output(folder / "config.json")
-            held.enter_context(_threads(facts.get("threads")))
+            if facts.get("ranks", 1) == ranks.count:
+                held.enter_context(_threads(facts.get("threads")))
+            facts |= {"ranks": ranks.count, "threads": torch.get_num_threads(), "machine": _machine(ranks)}
             dataset = held.enter_context(Dataset(facts["data"], "train", network.config.classes or None))
             check_data(type(network), network.config, training, dataset, ranks)
             if facts.setdefault("fingerprint", dataset.fingerprint()) != dataset.fingerprint():
                 raise DatasetError(
                     f"{dataset.path}: not the shapes that this run was trained on; name the data set with data=PATH"
                 )
-            facts |= {"ranks": ranks.count, "machine": _machine(ranks)}
             step, tensors, figures = 0, None, dict[str, float]()
             if (folder / "resume.json").is_file():
                 step, tensors, figures = load_state(folder)
+            if step > training.steps:
+                raise UsageError(f"steps={training.steps}: {folder} is at step {step} already; give more, or none")
         with ranks.together():
             if ranks.first:
                 sweep_states(folder)
-        run_ = held.enter_context(_Run(network, dataset, training, folder, facts, report, ranks, step))
+        held.enter_context(matrix_precision(training.precision))
+        run_ = held.enter_context(_Run(network, dataset, training, folder, facts, report, ranks))
         with ranks.together():
             if tensors is not None:
                 run_.restore(step, tensors, figures)
-        run_.tell(step, "resumed", f"from step {step} on {_where(ranks)}")
+            run_.open_record(step)
+            run_.tell(step, "resumed", f"from step {step} on {_where(ranks)}")
         return run_.go(step)
 
 
@@ -274,30 +295,27 @@ class _Run:
         folder: Path,
         facts: Mapping[str, Any],
         report: Report | None,
-        ranks: Ranks | None = None,
-        start: int = 0,
+        ranks: Ranks,
     ) -> None:
-        self.ranks = Ranks(0, 1, checkpoint.find_device(training.device)) if ranks is None else ranks
+        self.ranks = ranks
         self.data, self.training, self.folder, self.facts, self.report = data, training, folder, facts, report
         images = "none"
         if "image" in model.conditions:
             images = "stored" if training.views == "auto" else training.views
         self.plan = Plan(images, training.augment, training.turns, training.shift)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = training.precision == "tf32"
         keep_freed_memory()
-        with self.ranks.watched(folder):
+        with self.ranks.watched():
             self.stepper = Stepper(model, training, self.ranks, self.plan)
         self.model = self.stepper.model
-        self.watch = Watch([phase.name for phase in self.stepper.phases])
-        self.record = Record(folder, start, training.tensorboard) if self.ranks.first else None
-        if self.record is not None and start:
-            self.watch.replay(read_log(folder)[-_LOOKED_BACK:])
+        self.watch = self._watch(0)
+        self.record: Record | None = None
         self.last: Mapping[str, float] = {}  # what the gate looks at
         self.sound: Mapping[str, float] = {}  # of the last step that was
         self.bad_steps = 0
         self.saved: int | None = None
         self.stop = False
         self._reported = (0.0, 0.0)  # when, and how long it took
+        self._settled = time.perf_counter()  # when the last step was done with
 
     def __enter__(self) -> _Run:
         return self
@@ -305,6 +323,18 @@ class _Run:
     def __exit__(self, *_: object) -> None:
         if self.record is not None:
             self.record.close()
+
+    def open_record(self, step: int) -> None:
+        """Take up the record of the run at `step`; the first rank keeps it."""
+        if self.ranks.first:
+            self.record = Record(self.folder, step, self.training.tensorboard)
+            self.watch = self._watch(step)
+
+    def _watch(self, step: int) -> Watch:
+        watch = Watch([phase.name for phase in self.stepper.phases])
+        if step:
+            watch.replay(read_log(self.folder))
+        return watch
 
     def tell(self, step: int, kind: str, text: str) -> None:
         """Put into the record what happened; warnings are said at once, too."""
@@ -321,7 +351,7 @@ class _Run:
     def go(self, start: int) -> Model:
         """Run steps `start` + 1 to the end; return the averaged model."""
         done = start
-        with self._signals(), readers_watched(), self.ranks.watched(self.folder, self._whole):
+        with self._signals(), readers_watched(), self.ranks.watched(self._advice):
             if self.training.retries and not start:
                 self.save(0)
             while done < self.training.steps:
@@ -329,15 +359,15 @@ class _Run:
                     done = self._steps(done)
                 except DivergedError as error:
                     done = self._go_back(error)
-        if done == start or self.saved != done:  # the last stop may have come between its state and its weights
-            self.save(done)
-        model = self.stepper.snapshot()
-        if self.ranks.first and "image" in model.conditions:
-            with contextlib.suppress(InputError):  # codes that are not finite: samples are the prior's then
-                model.class_latents = fit_class_latents(model, self.data)
-                save_class_latents(model.class_latents, self.folder)
-        self.tell(done, "finished", f"all {done} steps done")
-        self._write_report()
+            if done == start or self.saved != done:  # the last stop may have come between its state and its weights
+                self.save(done)
+            model = self.stepper.snapshot()
+            if self.ranks.first and "image" in model.conditions:
+                with contextlib.suppress(InputError):  # codes that are not finite: samples are the prior's then
+                    model.class_latents = fit_class_latents(model, self.data)
+                    save_class_latents(model.class_latents, self.folder)
+            self.tell(done, "finished", f"all {done} steps done")
+            self._write_report()
         return model
 
     def _steps(self, start: int) -> int:
@@ -354,18 +384,17 @@ class _Run:
             self.ranks.share(training.batch),
         )
         lag = _lag(self.ranks.device)
-        waiting: collections.deque[tuple[int, Figures, float]] = collections.deque()
+        waiting: collections.deque[tuple[int, Figures]] = collections.deque()
         leaving = False
         with contextlib.closing(raws):
-            began = time.perf_counter()
+            self._settled = time.perf_counter()
             for number, raw in zip(range(start, steps), raws, strict=True):
                 figures = self.stepper.run(number, raw, self.last, self.stop)
                 self.last, done = figures, number + 1
-                waiting.append((done, figures, time.perf_counter() - began))
+                waiting.append((done, figures))
                 pause = self._due(done, training.sample_every) or self._due(done, training.save_every)
                 while len(waiting) > (0 if pause or leaving else lag):
                     leaving |= self._settle(*waiting.popleft())
-                began = time.perf_counter()
                 if leaving and not waiting:
                     if self.saved != done and self.bad_steps < 2:
                         self.save(done)
@@ -374,14 +403,15 @@ class _Run:
                     raise KeyboardInterrupt(f"stopped after step {done}; {self._whole()}")
         return steps
 
-    def _settle(self, done: int, figures: Figures, seconds: float) -> bool:
-        """Record a step whose figures are there; return whether the run is to be left."""
+    def _settle(self, done: int, figures: Figures) -> bool:
+        """Record a step, as soon as its figures are there; return whether the run is to be left."""
         values = dict(figures)
+        seconds = time.perf_counter() - self._settled
         asked = values.pop("stop") > 0
         self.bad_steps = 0 if values["sound"] else self.bad_steps + 1
         if values["sound"]:
             self.sound = {key: value for key, value in values.items() if math.isfinite(value)}
-        if self.last is figures:  # a batch that was not finite tells the gate nothing
+        if self.last is figures:  # a batch that was not finite tells the gate nothing; on a GPU it may have looked
             self.last = self.sound
         values["shapes_per_s"] = self.training.batch / seconds
         values["memory_gb"] = _peak_memory(self.ranks.device)
@@ -399,6 +429,7 @@ class _Run:
             self.save(done)
         if self.report is not None and self.ranks.first:
             self.report(done, self.training.steps, values)
+        self._settled = time.perf_counter()
         return asked or (self.stop and self.ranks.count == 1)
 
     def _due(self, done: int, every: int) -> bool:
@@ -406,7 +437,11 @@ class _Run:
 
     def _whole(self) -> str:
         """Say which step can be gone on from."""
-        return "nothing is saved yet" if self.saved is None else f"step {self.saved} is saved"
+        step = newest_step(self.folder)
+        return "nothing is saved yet" if step is None else f"step {step} is saved"
+
+    def _advice(self) -> str:
+        return f"{self._whole()}; go on with  resume {self.folder}  in place of train, on any number of ranks"
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -441,14 +476,14 @@ class _Run:
             `error`, if it is not.
         """
         attempt, most = self.stepper.attempt + 1, self.training.retries
-        if attempt > most or self.saved is None:
+        if attempt > most or newest_step(self.folder) is None:
             raise error
         step, tensors, figures = load_state(self.folder)
         self.restore(step, tensors, figures)
         self.stepper.attempt = attempt
         if self.record is not None:
             self.record.rewind(step)
-            self.watch.replay(read_log(self.folder)[-_LOOKED_BACK:])
+            self.watch = self._watch(step)
         factor = self.training.retry_rate**attempt
         self.tell(
             step,
@@ -460,20 +495,19 @@ class _Run:
 
     def save(self, step: int) -> None:
         """Write the training state, then the weights for use."""
-        self.saved = step
-        if self.record is None:
-            return
-        self.saved = None
-        figures = dict(self.sound)
-        if self.stepper.attempt:
-            figures["attempt"] = float(self.stepper.attempt)
+        state = self.stepper.state()
         try:
-            self.record.flush()
-            save_state(self.folder, step, self.stepper.state(), figures)
-            facts = {**self.facts, "step": step}
-            save_model(self.stepper.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
+            require_finite(state)  # weights and moments are the same on all ranks, and so is this error
         except CheckpointError as error:
             raise DivergedError(f"step {step}: {error}; the checkpoint before it is whole") from error
+        if self.record is not None:
+            figures = dict(self.sound)
+            figures |= {"attempt": self.stepper.attempt} if self.stepper.attempt else {}
+            figures |= {"bad_steps": self.bad_steps} if self.bad_steps else {}
+            self.record.flush()
+            save_state(self.folder, step, state, figures)
+            facts = {**self.facts, "step": step}
+            save_model(self.stepper.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
         self.saved = step
         self._write_report(last=False)
 
@@ -484,8 +518,8 @@ class _Run:
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder}: {error}") from error
         self.stepper.attempt = int(figures.get("attempt", 0))
-        self.last = self.sound = {key: value for key, value in figures.items() if key != "attempt"}
-        self.bad_steps = 0
+        self.bad_steps = int(figures.get("bad_steps", 0))
+        self.last = self.sound = {k: v for k, v in figures.items() if k not in ("attempt", "bad_steps")}
         self.saved = step
 
     def _write_report(self, last: bool = True) -> None:

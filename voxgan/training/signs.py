@@ -119,7 +119,8 @@ class Watch:
             As `voxgan.training.record.read_log` returns them; the last 2,000 count.
         """
         for line in deque(lines, maxlen=2000):
-            self._look(int(line["step"]), line)
+            sound = {key: value for key, value in line.items() if value is None or isinstance(value, int | float)}
+            self._look(int(line["step"]), sound)
 
     def _look(self, step: int, figures: Mapping[str, Any]) -> list[str]:
         self._take(figures)

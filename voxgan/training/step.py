@@ -39,10 +39,11 @@ class Figures(Mapping[str, float]):
         """Take up values (N,) that the device is computing."""
         event = None
         if values.device.type == "cuda":
+            stream = torch.cuda.current_stream(values.device)
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             values = host.copy_(values, non_blocking=True)
             event = cast(Any, torch.cuda.Event)()
-            event.record()
+            event.record(stream)
         self._awaited |= {name: (values, place, event) for place, name in enumerate(names)}
 
     def __getitem__(self, name: str) -> float:
@@ -195,7 +196,7 @@ class Stepper:
         for first in range(0, share.stop - share.start, count):
             part = slice(share.start + first, share.start + first + count)
             piece = {key: value[first : first + count] for key, value in raw.items()}
-            draws = Draws(seed, training.batch, part)
+            draws = Draws(seed, training.batch, part).of("shapes")
             batches.append(finish_batch(piece, self.model.config.resolution, self.plan, self.device, draws))
         return batches
 
@@ -242,7 +243,7 @@ class Stepper:
 
     def _look(self, batches: list[Batch], stop: bool, figures: Figures) -> None:
         """Add what the shapes themselves say: how full they are, and whether neighbours in a batch differ."""
-        found = {"stop": torch.tensor(float(stop), device=self.device)}
+        found = {"stop": torch.full((), float(stop), device=self.device)}
         real = torch.cat([batch["occupancy"] for batch in batches])
         made = torch.cat([*self._made.values()]).float() if self._made else real[:0]
         if len(made) > 1:
