@@ -21,7 +21,10 @@ BETAS = (0.5, 0.999)
 def plain_generator(width: int = 64) -> nn.Sequential:
     """Latent (B, 200) → occupancy (B, 1, 64, 64, 64)."""
     channels = [8 * width, 4 * width, 2 * width, width, 1]
-    layers: list[nn.Module] = [nn.Unflatten(1, (LATENT, 1, 1, 1)), nn.ConvTranspose3d(LATENT, channels[0], 4, bias=False)]
+    layers: list[nn.Module] = [
+        nn.Unflatten(1, (LATENT, 1, 1, 1)),
+        nn.ConvTranspose3d(LATENT, channels[0], 4, bias=False),
+    ]
     for before, after in itertools.pairwise(channels):
         layers += [nn.BatchNorm3d(before), nn.ReLU(inplace=True)]
         layers += [nn.ConvTranspose3d(before, after, 4, stride=2, padding=1, bias=False)]

@@ -309,7 +309,7 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["train", "gan3d", "DATA", "--out", "OUT/run", "widht=4"], "did you mean 'width'"),
         (["train", "gan3d", "DATA", "--out", "OUT/run", "steps"], "expected key=value"),
         (["train", "gan3d", "DATA", "--out", "OUT/run", "=5"], "expected key=value"),
-        (["train", "gan3d", "DATA", "--out", "OUT/run", "steps=x"], "steps='x': expected int"),
+        (["train", "gan3d", "DATA", "--out", "OUT/run", "steps=x"], "steps='x': expected a whole number"),
         (["train", "gan3d", "DATA", "--out", "OUT/run", "device=gpu9"], "device='gpu9'"),
         (["info"], "name"),
         (["resume"], "run"),

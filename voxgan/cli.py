@@ -324,13 +324,17 @@ def train(
 ) -> None:
     """Train a model:  voxgan train vae_gan3d mine.h5 --out runs/mine steps=2000 width=16.
 
-    On many devices:  torchrun --nproc-per-node 8 -m voxgan train gan3d mine.h5 --out runs/mine.
+    --dry-run lists every KEY with its value, and what the run would take. On many devices:  torchrun --nproc-per-node 8
+    -m voxgan train gan3d mine.h5 --out runs/mine.
     """
     values = _key_values(options, ("model", "data", "out", "report"))
+    if "=" in data.name and not data.exists():
+        raise UsageError(f"no data set given: {str(data)!r} is an option; expected  voxgan train PRESET DATA.h5 …")
     if dry_run:
         from voxgan.training import estimate
 
-        print(estimate(preset, data, **values))
+        if _is_first():
+            print(estimate(preset, data, **values))
         return
     if out is None:
         raise UsageError("no run folder given; add  --out runs/NAME  (or --dry-run to see what it would take)")
@@ -494,11 +498,15 @@ def _is_done(run: Path, values: dict[str, str]) -> bool:
 def _say_trained(run: Path, model: Model) -> None:
     if not _is_first():
         return
+    from voxgan.training.record import read_events
+
     name = _quoted(run)
+    told = sum(event["kind"] == "warning" for event in read_events(run))
+    page = f"{run / 'report.html'} has its curves" + (f" and {told} warning{'s' * (told > 1)}" if told else "")
     if "image" in model.conditions:
-        print(f"{run}: trained; try  voxgan reconstruct photo.jpg --model {name} -o out.obj")
+        print(f"{run}: trained; {page}; try  voxgan reconstruct photo.jpg --model {name} -o out.obj")
     else:
-        print(f"{run}: trained; try  voxgan generate --model {name} -n 4 -o out/")
+        print(f"{run}: trained; {page}; try  voxgan generate --model {name} -n 4 -o out/")
 
 
 def _check_seed(seed: int) -> None:
@@ -530,7 +538,9 @@ def _saying_where(run: Path) -> Any:
     try:
         yield
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; go on with  voxgan resume {_quoted(run)}") from None
+        many = os.environ.get("WORLD_SIZE", "1") != "1"
+        again = f"resume {_quoted(run)}  in place of train" if many else f"voxgan resume {_quoted(run)}"
+        raise KeyboardInterrupt(f"{str(stop) or 'stopped'}; go on with  {again}") from None
 
 
 def _quoted(run: Path) -> str:
@@ -590,6 +600,9 @@ def _run(tokens: list[str], debug: bool) -> int:
             traceback.print_exc()
         text = " ".join(str(error).split())
         command = f" {tokens[0]}" if tokens and tokens[0] in app else ""
+        option = re.search(r"--([a-z][a-z0-9-]*)", text)
+        if command in (" train", " resume") and option and "nknown option" in text:
+            text += f" Options of a run are written  {option.group(1).replace('-', '_')}=VALUE."
         print(f"voxgan: {text} See  voxgan{command} --help", file=sys.stderr)
         return 2
     except Exception as error:

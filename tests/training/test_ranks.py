@@ -99,7 +99,9 @@ def test_in_single_precision_only_rounding_is_added(found: dict[str, Any], varia
     for key, value in alone["figures"][0].items():
         assert key in NOT_COMPARED or first["figures"][0][key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
     # The encoder's batch norms enlarge what is rounded.
-    assert differences(alone["first"], first["first"], "exp_avg").mean() < (1e-6 if "vae" in variant else 1e-7)
+    for key, moment in alone["first"].items():
+        if key.endswith("/exp_avg"):
+            assert (moment - first["first"][key]).abs().mean() <= 5e-3 * moment.abs().mean(), key
     # Adam divides a gradient by its size: where it is all but zero, rounding decides.
     assert (differences(alone["first"], first["first"], "model/") < 1e-6).float().mean() > 0.99
 
@@ -154,7 +156,9 @@ def test_a_killed_rank_ends_the_run_and_any_number_goes_on(tmp_path: Path, tiny_
     process.terminate()
     _, _, errors = finished(process)
     stopped = load_state(run)[0]
-    assert errors == [f"voxgan: stopped after step {stopped}; step {stopped} is saved; go on with  voxgan resume {run}"]
+    assert errors == [
+        f"voxgan: stopped after step {stopped}; step {stopped} is saved; go on with  resume {run}  in place of train"
+    ]
     lines = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert lines == list(range(1, stopped + 1))
     assert load(run).generate(1).occupancy.shape == (1, 16, 16, 16)

@@ -25,7 +25,7 @@ from voxgan import models, presets
 from voxgan.checkpoint import load, load_state
 from voxgan.dataset import Dataset
 from voxgan.dataset_writer import Writer
-from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageError, UsageError
+from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageError, TrainingWarning, UsageError
 from voxgan.files import exclusive
 from voxgan.models.model import Batch, Model, make_config
 from voxgan.training import Training
@@ -257,7 +257,8 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(
     if damage == "missing":
         newest.unlink()
     assert load_state(tmp_path / "run")[0] == 3
-    voxgan.resume(tmp_path / "run")
+    with pytest.warns(TrainingWarning, match="the state of step 6 is damaged; going on from that of step 3"):
+        voxgan.resume(tmp_path / "run")
     assert_same_run(tmp_path / "run", run)
 
 
@@ -514,6 +515,51 @@ def test_weights_that_are_not_finite_when_saved_go_back_too(tmp_path: Path, tiny
     assert [entry["step"] for entry in log(tmp_path / "run")] == list(range(1, 10))
 
 
+def test_without_resume_json_nothing_is_thrown_away(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
+    shutil.copytree(uninterrupted["gan3d"], tmp_path / "run")
+    (tmp_path / "run" / "resume.json").unlink()
+    with pytest.raises(CheckpointError, match=r"its resume\.json is gone"):
+        voxgan.resume(tmp_path / "run", steps=9)
+    assert len(log(tmp_path / "run")) == STEPS
+
+
+def test_files_of_others_are_not_replaced(tmp_path: Path, tiny_data: Path) -> None:
+    (tmp_path / "log.csv").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds log\.csv, which a run would replace"):
+        start("gan3d", tiny_data, tmp_path)
+    assert (tmp_path / "log.csv").read_text() == "mine" and not (tmp_path / "config.json").exists()
+
+
+def test_a_run_that_took_no_step_does_not_block_its_folder(tmp_path: Path, tiny_data: Path) -> None:
+    with pytest.raises(TypeError, match="not callable"):
+        start("gan3d", tiny_data, tmp_path / "run", 3)  # type: ignore[arg-type]
+    (tmp_path / "run" / "log.jsonl").write_text("")
+    start("gan3d", tiny_data, tmp_path / "run", steps=1)
+    assert [line["step"] for line in log(tmp_path / "run")] == [1]
+    with pytest.raises(UsageError, match="holds a run already"):
+        start("gan3d", tiny_data, tmp_path / "run", steps=1)
+
+
+def test_how_a_run_failed_and_what_a_resume_changed_is_recorded(tmp_path: Path, tiny_data: Path) -> None:
+    def fail() -> None:
+        raise ValueError("a callback's fault")
+
+    with pytest.raises(ValueError, match="fault"):
+        start("gan3d", tiny_data, tmp_path / "run", at(4, fail))
+    (line,) = events(tmp_path / "run", "failed")
+    assert line["step"] in (3, 4) and line["text"] == "a callback's fault"
+    assert "a callback" in (tmp_path / "run" / "report.html").read_text()
+    voxgan.resume(tmp_path / "run", batch=2, steps="8")
+    (line,) = events(tmp_path / "run", "resumed")
+    assert "steps 6 → 8" in line["text"] and "batch 4 → 2" in line["text"]
+
+
+def test_options_of_the_model_are_fixed(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
+    shutil.copytree(uninterrupted["gan3d"], tmp_path / "run")
+    with pytest.raises(UsageError, match="generator_rate is the model's, and fixed when a run begins; start a new run"):
+        voxgan.resume(tmp_path / "run", generator_rate=1)
+
+
 def test_fewer_steps_than_are_done(tmp_path: Path, uninterrupted: dict[str, Path]) -> None:
     shutil.copytree(uninterrupted["gan3d"], tmp_path / "run")
     with pytest.raises(UsageError, match=r"steps=2: .* is at step 6 already"):
@@ -719,7 +765,7 @@ def test_options_of_loading_that_cannot_be(
         ("gan3d", {"widht": 4}, UsageError, "did you mean 'width'"),
         ("gan3d", {"stepps": 4}, UsageError, "did you mean 'steps'"),
         ("gan3d", {"kl_weight": 1.0}, UsageError, "unknown option 'kl_weight'"),
-        ("gan3d", {"steps": "many"}, UsageError, "steps='many': expected int"),
+        ("gan3d", {"steps": "many"}, UsageError, "steps='many': expected a whole number"),
         ("gan3d", {"steps": 0}, UsageError, "steps=0"),
         ("gan3d", {"batch": 1}, UsageError, "batch=1"),
         ("gan3d", {"save_every": 0}, UsageError, "save_every=0"),

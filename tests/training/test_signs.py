@@ -56,7 +56,21 @@ def test_a_healthy_run_is_silent(seed: int) -> None:
 
 
 FAILURES: list[tuple[str, Step, tuple[str, ...], list[str]]] = [
-    ("empty", but(occupied=0.001), GAN, ["nearly empty grids: 0.10%", "discriminator_rate"]),
+    (
+        "empty, D loses",
+        but(occupied=0.001, accuracy=0.6, discriminator__moved=1.0),
+        GAN,
+        ["nearly empty grids: 0.10%", "try a higher discriminator_rate"],
+    ),
+    ("empty, D wins", but(occupied=0.001, accuracy=0.85), GAN, ["nearly empty grids", "try instance_noise=0.1"]),
+    (
+        "empty, gate mostly shut",
+        lambda step, chance: {**but(occupied=0.001, accuracy=0.7)(step, chance), "discriminator.moved": step % 3 == 0},
+        GAN,
+        ["nearly empty grids", "try instance_noise=0.1"],
+    ),
+    ("empty and equal", but(occupied=0.0, spread=0.0), GAN, ["nearly empty grids"]),
+    ("full and equal", but(occupied=0.9, spread=0.0), GAN, ["fills its grids"]),
     ("full", but(occupied=0.9, accuracy=0.9), GAN, ["fills its grids: 90.0%", "higher generator_rate"]),
     ("full, unnoticed", but(occupied=0.9, accuracy=0.4), GAN, ["fills its grids", "higher discriminator_rate"]),
     ("equal", but(spread=0.01), GAN, ["differ by 1.0%", "pack=2"]),
@@ -72,7 +86,13 @@ FAILURES: list[tuple[str, Step, tuple[str, ...], list[str]]] = [
         "shut",
         but(accuracy=0.95, discriminator__moved=0.0, sound=1.0),
         GAN,
-        ["gate has been shut for 300", "discriminator_rate"],
+        ["gate has been shut for 300", "discriminator_rate", "higher generator_rate"],
+    ),
+    (
+        "shut but for moments",
+        lambda step, chance: {**healthy(step, chance), "discriminator.moved": float(step % 50 == 0), "sound": 1.0},
+        GAN,
+        ["gate was shut in 98.0% of the last 300 steps", "instance_noise"],
     ),
     ("KL away", but(autoencoder__kl=4000.0), VAE, ["KL term runs away: 4000 nats", "encoder_rate"]),
     ("KL gone", but(autoencoder__kl=0.1), VAE, ["encoder says nothing", "kl_weight"]),
@@ -85,7 +105,8 @@ def test_each_failure_is_told_once(step: Step, phases: tuple[str, ...], said: li
     assert len(told) == 1, told
     number, text = told[0]
     assert 300 <= number <= 400 and all(part in text for part in said)
-    assert "\n" not in text and "Try " in text
+    assert "\n" not in text
+    assert ": " in text and "In a new run, try " in text, "an option of the model cannot be changed by a resume"
 
 
 @pytest.mark.parametrize(
@@ -99,10 +120,37 @@ def test_each_failure_is_told_once(step: Step, phases: tuple[str, ...], said: li
 def test_an_exploding_loss(phase: str, phases: tuple[str, ...], advice: str) -> None:
     def step(number: int, chance: random.Random) -> dict[str, float]:
         rise = 1.1 ** max(0, number - 500)
-        return {**healthy(number, chance), f"{phase}.total": min(1.4 * rise, 1e6)}
+        return {**healthy(number, chance), f"{phase}.total": min(1.4 * rise, 1e6)}  # beyond all bounds, but told
 
     ((number, text),) = run(step, 700, phases)
     assert 500 < number <= 560 and f"{phase}'s loss is exploding" in text and advice in text
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_losses_beyond_all_bounds_are_told_early_and_alone(sign: int) -> None:
+    step = but(generator__total=sign * 1e7, discriminator__total=3e8, occupied=0.0, spread=0.0, accuracy=0.95)
+    ((number, text),) = run(step, 2000)
+    assert number == 50 and "discriminator's loss is beyond all bounds: 3e+08" in text
+    assert "In a new run, try a much lower generator_rate and discriminator_rate" in text
+
+
+def test_beyond_all_bounds_and_back() -> None:
+    def step(number: int, chance: random.Random) -> dict[str, float]:
+        wild = number <= 400
+        return {**healthy(number, chance), "occupied": 0.0, **({"generator.total": 5e4} if wild else {})}
+
+    numbers = [number for number, _ in run(step, 1500)]
+    assert len(numbers) == 2 and numbers[0] == 50 and 400 < numbers[1] <= 430, "others are silent until it has gone"
+
+
+@pytest.mark.parametrize(("term", "told"), [("kl", 0), ("adversarial", 1), ("reconstruction", 1)])
+def test_a_total_may_be_large_by_the_weight_of_its_kl_term(term: str, told: int) -> None:
+    terms = {"kl": 300.0, "adversarial": 2.0, "reconstruction": 300.0}
+    if term != "kl":
+        terms[term] = 1e6
+    figures = {f"autoencoder.{name}": value for name, value in terms.items()} | {"autoencoder.total": 5e4}
+    found = run(lambda step, chance: {**healthy(step, chance), **figures}, 900, VAE)
+    assert len(found) == told and all(f"autoencoder's {term} term is beyond all bounds" in text for _, text in found)
 
 
 def test_skipped_steps() -> None:
@@ -130,9 +178,12 @@ def test_shapes_from_noise_of_a_model_that_reconstructs(change: dict[str, float]
 
 def test_the_gate_is_counted_in_a_row() -> None:
     def step(number: int, chance: random.Random) -> dict[str, float]:
-        return {**healthy(number, chance), "discriminator.moved": float(number % SHUT == 0)}
+        shut = number % SHUT if number > 1000 else number % 15
+        return {**healthy(number, chance), "discriminator.moved": float(shut == 0)}
 
-    assert run(step, 1500) == []
+    assert run(step, 1000) == [], "open in 7 % of the steps"
+    ((number, text),) = run(step, 1600)
+    assert number > 1000 and "of the last 300 steps" in text, "never shut for 200 in a row"
     told = run(but(discriminator__moved=0.0, sound=1.0))
     assert len(told) == 1 and "shut for 300 steps" in told[0][1]
 

@@ -150,6 +150,8 @@ class Config:
             top = 1.0 if name in ("gate", "beta1") else np.inf
             if not 0 <= value <= top or not np.isfinite(value):
                 raise UsageError(f"{name}={value}: expected a number from 0" + (" to 1" if top == 1 else " up"))
+        if self.beta1 == 1:
+            raise UsageError("beta1=1.0: expected a number from 0 to below 1")
 
 
 def make_config(kind: type[Any], options: Mapping[str, Any], allowed: Sequence[str] = ()) -> Any:
@@ -180,7 +182,8 @@ def _cast(key: str, value: Any, kind: Any) -> Any:
         if kind is bool:
             if isinstance(value, bool):
                 return value
-            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+            words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+            return words[str(value).lower()]
         if kind is int:
             if isinstance(value, str):
                 return int(value.replace("_", ""))
@@ -194,8 +197,8 @@ def _cast(key: str, value: Any, kind: Any) -> Any:
         parts = value.split(",") if isinstance(value, str) else value
         return tuple(str(part).strip() for part in parts if str(part).strip())
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        name = getattr(kind, "__name__", "list")
-        raise UsageError(f"{key}={value!r}: expected {name}") from error
+        names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+        raise UsageError(f"{key}={value!r}: expected {names.get(kind, 'a list, as in a,b')}") from error
 
 
 Options = Config

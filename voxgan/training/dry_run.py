@@ -450,9 +450,9 @@ def _trial_batch(found: _Resolved, part: int, flops_per_shape: float) -> int:
     """Return how many shapes a trial step takes: all that a GPU computes at once, on a CPU few, in whole packs."""
     whole: int = found.config.pack
     if found.ranks.device.type != "cpu":
-        return part
+        return max(part, 2)
     few = max(2, int(_TRIAL_FLOPS / max(flops_per_shape, 1)))
-    return min(part, -(-few // whole) * whole)
+    return max(2, min(part, -(-few // whole) * whole))
 
 
 def _try_step(found: _Resolved, count: int) -> float:

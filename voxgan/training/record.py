@@ -28,7 +28,7 @@ from voxgan.files import atomic_write, write_bytes
 
 __all__ = ["EVENTS", "Record", "columns", "read_events", "read_log"]
 
-EVENTS = ("started", "resumed", "warning", "skipped", "retry", "stopped", "finished")
+EVENTS = ("started", "resumed", "warning", "skipped", "retry", "stopped", "failed", "finished")
 """The kinds of events."""
 
 _LOG, _TABLE, _EVENTS = "log.jsonl", "log.csv", "events.jsonl"

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import dataclasses
 import math
+import os
 import platform
 import resource
 import signal
@@ -21,7 +22,7 @@ from typing import Any
 
 import torch
 
-from voxgan import checkpoint
+from voxgan import __version__, checkpoint, models
 from voxgan.batches import Plan, step_seed
 from voxgan.checkpoint import (
     describe,
@@ -41,11 +42,13 @@ from voxgan.errors import (
     DivergedError,
     InputError,
     MissingExtraError,
+    RankError,
+    StorageError,
     TrainingWarning,
     UsageError,
     VoxganError,
 )
-from voxgan.files import check_output, exclusive, write_json
+from voxgan.files import check_output, exclusive, sweep_temporaries, write_json
 from voxgan.loader import load_batches, readers_watched
 from voxgan.models.model import Model, make_config
 from voxgan.samples import samples
@@ -61,6 +64,7 @@ __all__ = ["Report", "resume", "train"]
 Report = Callable[[int, int, Mapping[str, float]], None]
 
 _MAX_BAD_STEPS = 5
+_FILES = ("log.jsonl", "log.csv", "events.jsonl", "resume.json", "report.html")
 
 
 def train(
@@ -131,17 +135,22 @@ def train(
                 "torch": torch.__version__,
                 "ranks": ranks.count,
                 "machine": _machine(ranks),
+                "shapes": len(dataset),
+                "voxgan": __version__,
             }
             if ranks.first:
                 check_output(out / "config.json")
                 held.enter_context(exclusive(out))
                 _refuse_former(out)  # of a run that began, and ended, since
-                sweep_states(out)
-                for leftover in ("log.jsonl", "log.csv", "events.jsonl", "resume.json", "report.html"):
-                    (out / leftover).unlink(missing_ok=True)
+                sweep_temporaries(out)
+                if (out / "config.json").exists():
+                    for leftover in _FILES:
+                        (out / leftover).unlink(missing_ok=True)
                 write_json(out / "config.json", describe(network) | {"weights": None, "training": facts})
         held.enter_context(matrix_precision(training.precision))
-        run = held.enter_context(_Run(network, dataset, training, out, facts, report, ranks))
+        run = _Run(network, dataset, training, out, facts, report, ranks)
+        held.enter_context(run.signals())
+        held.enter_context(run)
         with ranks.together():
             run.open_record(0)
             run.tell(0, "started", f"{training.steps} steps of {training.batch} shapes on {_where(ranks)}")
@@ -185,7 +194,8 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
         facts = content.get("training")
         if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
             raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
-        make_config(Training, changes)  # tells a field that cannot be changed from one that does not exist
+        _refuse_fixed(content, changes)
+        former = dict(facts["options"])
         facts["options"].update(changes)
         training = make_config(Training, facts["options"])
         facts["options"] = dataclasses.asdict(training)
@@ -211,24 +221,56 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
             step, tensors, figures = 0, None, dict[str, float]()
             if (folder / "resume.json").is_file():
                 step, tensors, figures = load_state(folder)
+            elif content.get("weights") is not None:
+                raise CheckpointError(
+                    f"{folder}: its resume.json is gone, which names the states; put it back, or start a new run"
+                )
             if step > training.steps:
                 raise UsageError(f"steps={training.steps}: {folder} is at step {step} already; give more, or none")
         with ranks.together():
             if ranks.first:
                 sweep_states(folder)
         held.enter_context(matrix_precision(training.precision))
-        run_ = held.enter_context(_Run(network, dataset, training, folder, facts, report, ranks))
+        run_ = _Run(network, dataset, training, folder, facts, report, ranks)
+        held.enter_context(run_.signals())
+        held.enter_context(run_)
         with ranks.together():
             if tensors is not None:
                 run_.restore(step, tensors, figures)
             run_.open_record(step)
-            run_.tell(step, "resumed", f"from step {step} on {_where(ranks)}")
+            changed = [f"{k} {former.get(k)} → {v}" for k, v in facts["options"].items() if former.get(k, v) != v]
+            run_.tell(step, "resumed", f"from step {step} on {', '.join([_where(ranks), *changed])}")
+            newest = newest_step(folder)
+            if newest is not None and newest != step:
+                run_.tell(step, "warning", f"the state of step {newest} is damaged; going on from that of step {step}")
         return run_.go(step)
 
 
 def _refuse_former(out: Path) -> None:
-    if (out / "config.json").exists():
+    """Refuse a folder with a run that has taken a step, or with files of others that a run would replace."""
+    try:
+        found = [name for name in _FILES if (out / name).exists()]
+        begun = (out / "config.json").exists()
+        ran = "resume.json" in found or ("log.jsonl" in found and (out / "log.jsonl").stat().st_size > 0)
+    except OSError as error:
+        raise StorageError(f"cannot use {out} as run folder: {error.strerror or error}; choose another") from error
+    if begun and (ran or checkpoint.read_config(out)[1].get("weights") is not None):
         raise UsageError(f"{out} holds a run already; continue it with  voxgan resume {out}  or choose another --out")
+    if found and not begun:
+        raise UsageError(f"{out} holds {', '.join(found)}, which a run would replace; choose another --out")
+
+
+def _refuse_fixed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Refuse to change what is not of the training but of the model."""
+    known = {field.name for field in dataclasses.fields(Training)}
+    kind = models.find(str(content.get("model")))
+    fixed = [key for key in changes if key not in known and key in {f.name for f in dataclasses.fields(kind.Config)}]
+    if fixed:
+        raise UsageError(
+            f"{fixed[0]} is the model's, and fixed when a run begins; start a new run with it "
+            f"(resume can change {', '.join(sorted(known))})"
+        )
+    make_config(Training, changes)
 
 
 @contextlib.contextmanager
@@ -251,7 +293,8 @@ def _machine(ranks: Ranks) -> str:
 
 def _where(ranks: Ranks) -> str:
     many = f"{ranks.count} ranks of " if ranks.count > 1 else ""
-    return f"{many}{_machine(ranks)}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"{many}{_machine(ranks)}, {threads} thread" + ("s" if threads > 1 else "")
 
 
 def keep_freed_memory() -> None:
@@ -311,6 +354,7 @@ class _Run:
         self.record: Record | None = None
         self.last: Mapping[str, float] = {}  # what the gate looks at
         self.sound: Mapping[str, float] = {}  # of the last step that was
+        self.done = 0
         self.bad_steps = 0
         self.saved: int | None = None
         self.stop = False
@@ -320,9 +364,16 @@ class _Run:
     def __enter__(self) -> _Run:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self.record is not None:
-            self.record.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self.record is None:
+            return
+        if isinstance(error, Exception):
+            text = " ".join(str(error).split()) or type(error).__name__
+            with contextlib.suppress(VoxganError, OSError):  # a full disk holds no event either
+                self.record.event(self.done, "failed", text)
+                if not isinstance(error, RankError):  # torchrun is about to end this process, too
+                    self._write_report()
+        self.record.close()
 
     def open_record(self, step: int) -> None:
         """Take up the record of the run at `step`; the first rank keeps it."""
@@ -346,12 +397,12 @@ class _Run:
             if say is not None:
                 say(f"step {step}: {text}")
             else:
-                warnings.warn(f"step {step}: {text}", TrainingWarning, stacklevel=2)
+                warnings.warn(f"step {step}: {text}", TrainingWarning, stacklevel=6)
 
     def go(self, start: int) -> Model:
         """Run steps `start` + 1 to the end; return the averaged model."""
         done = start
-        with self._signals(), readers_watched(), self.ranks.watched(self._advice):
+        with readers_watched(), self.ranks.watched(self._advice):
             if self.training.retries and not start:
                 self.save(0)
             while done < self.training.steps:
@@ -429,7 +480,7 @@ class _Run:
             self.save(done)
         if self.report is not None and self.ranks.first:
             self.report(done, self.training.steps, values)
-        self._settled = time.perf_counter()
+        self.done, self._settled = done, time.perf_counter()
         return asked or (self.stop and self.ranks.count == 1)
 
     def _due(self, done: int, every: int) -> bool:
@@ -444,13 +495,15 @@ class _Run:
         return f"{self._whole()}; go on with  resume {self.folder}  in place of train, on any number of ranks"
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
+    def signals(self) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM end the run after the step in hand."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def ask(number: int, frame: FrameType | None) -> None:
+            if not self.stop and hasattr(self.report, "say") and sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), b"\nstopping after this step\n")
             self.stop = True
 
         former = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -517,6 +570,7 @@ class _Run:
             self.stepper.restore(tensors)
         except CheckpointError as error:
             raise CheckpointError(f"{self.folder}: {error}") from error
+        self.done = step
         self.stepper.attempt = int(figures.get("attempt", 0))
         self.bad_steps = int(figures.get("bad_steps", 0))
         self.last = self.sound = {k: v for k, v in figures.items() if k not in ("attempt", "bad_steps")}

@@ -1,8 +1,9 @@
 """Early warnings in words: how an adversarial training fails, told from its figures while it still can be stopped.
 
 Every sign looks at a mean over a window of steps, never at one step, and is silent in the first 300 steps, when no
-figure means anything. A sign that was told is told again only after it has gone (each has a second, easier bound for
-that) and come back, and at most once in 500 steps.
+figure means anything; but losses in the thousands are no beginning, and are told from step 50 on. While they are there,
+nothing else is told, for all other figures are their consequence. A sign that was told is told again only after it has
+gone (each has a second, easier bound for that) and come back, and at most once in 500 steps.
 
 What the bounds were set from. Two trained models that turned out well: chairs (``gan3d``, 5,400 steps) and furniture
 (``vae_gan3d``, 3,500 steps). Over any 100 steps their D's accuracy lay between .62 and .91, its loss between .72 and
@@ -11,7 +12,13 @@ every step, and the KL term between 115 and 430; the chairs were as full as the 
 silent here. The failures came from trials of 400 to 600 steps on 32³ and 16³ grids at widths 8 and 4, each with one
 option made bad: G at a fiftieth of its rate or at fifty times, D at 1e-7 or without the gate, the encoder at 1e-2. A
 run whose grids emptied for good (occupied at a hundredth of the real) was right with 15 times the rate of D, or with
-instance noise; grids that go down to a tenth before step 200 and come back are usual.
+instance noise; grids that go down to a tenth before step 200 and come back are usual. Which of the two helps
+depends on who wins: on 16³ grids at width 4, where D told nearly all right, five times its rate left 0 % of the voxels
+filled, instance noise of 0.1 gave 3.9 %, and a fifth of G's rate 1.2 %. At rates of 1000 losses stood at 1e7 to 1e8,
+all finite.
+
+Most of what is advised is an option of the model, with which a run begins and ends: "in a new run" says so. The others
+(batch, precision, retries) can be given to ``voxgan resume``.
 
 Shapes from noise say little of a model that reconstructs: those of the furniture model, which is meant to be used with
 photos or class latents, were empty for a while. So the signs of empty, full and equal shapes are for the others.
@@ -30,11 +37,21 @@ SHUT = 200
 """So many steps in a row with D's gate shut are a sign; healthy runs stayed below 45."""
 
 _FIRST = 300  # no sign before this step
+_EARLY = 50  # but this one: losses beyond all bounds
+_WILD = 1e3  # no adversarial loss is as high while anything is learnt
+_WILD_DISTANCE = 1e4  # of a reconstruction: an L2 distance of two 256³ grids is up to 4096
+_SHARE = 0.05  # open in a smaller share of the last 300 steps, the gate is as good as shut
+_WINS = 0.8  # accuracy above which D is winning, as the gate has it
 _EVERY = 10  # steps between two looks
 _QUIET = 500  # steps between two warnings of one kind
 _CHANCE = 2 * math.log(2)  # D's loss when it says ½ of everything
 _BLIND = 300  # steps that D may look blind
 _KL = 1500.0  # nats; at such values every photo gave one shape (docs/decisions.md)
+_RATES = {
+    "": "generator_rate and discriminator_rate",
+    "autoencoder": "generator_rate and encoder_rate",
+    "encoder": "encoder_rate",
+}
 
 _Finding = tuple[bool | None, str]  # there, gone, or neither; and what to say
 
@@ -75,6 +92,7 @@ class Watch:
     def __init__(self, phases: Sequence[str]) -> None:
         self.phases = tuple(phases)
         self._windows: dict[str, _Window] = {}
+        self._bounds: dict[tuple[str, str], float] = {}  # of which parts of which phase's loss
         self._shut = 0
         self._lowest: dict[str, float] = {}
         self._told: dict[str, int] = {}  # step at which each kind was last told
@@ -124,18 +142,32 @@ class Watch:
 
     def _look(self, step: int, figures: Mapping[str, Any]) -> list[str]:
         self._take(figures)
-        if step < _FIRST or step % _EVERY:
+        if step < _EARLY or step % _EVERY:
+            return []
+        there, text = self._beyond_bounds()
+        if there:
+            exploding = any(kind.startswith("exploding") for kind in self._there)  # told on its way up
+            return self._say(step, "beyond bounds", text) if not exploding else []
+        if there is False:
+            self._there.discard("beyond bounds")
+        if step < _FIRST or "beyond bounds" in self._there:
             return []
         told = []
         for kind, finding in self._kinds.items():
             there, text = finding()
             if there is False:
                 self._there.discard(kind)
-            elif there and kind not in self._there and step - self._told.get(kind, -_QUIET) >= _QUIET:
-                self._there.add(kind)
-                self._told[kind] = step
-                told.append(text)
+            elif there:
+                told += self._say(step, kind, text)
         return told
+
+    def _say(self, step: int, kind: str, text: str) -> list[str]:
+        """Return the text if it is news."""
+        if kind in self._there or step - self._told.get(kind, -_QUIET) < _QUIET:
+            return []
+        self._there.add(kind)
+        self._told[kind] = step
+        return [text]
 
     def _take(self, figures: Mapping[str, Any]) -> None:
         sound = figures.get("sound") != 0
@@ -151,6 +183,12 @@ class Watch:
             total = figures.get(f"{phase}.total")
             kl = figures.get(f"{phase}.kl")
             self._window("kl", 50).add(kl)
+            # A total with a KL term may be in the thousands by its weight alone, as the paper's is.
+            parts = {"total": _WILD} if kl is None else {"adversarial": _WILD, "reconstruction": _WILD_DISTANCE}
+            for part, bound in parts.items():
+                value = figures.get(f"{phase}.{part}")
+                self._window(f"{phase}.{part} {bound:g}", 20).add(None if value is None else abs(value))
+                self._bounds[phase, part] = bound
             self._window(f"{phase}.total", 100).add(total)
             size = None if total is None else abs(total)
             self._window(f"{phase} now", 20).add(size)
@@ -161,6 +199,7 @@ class Watch:
         self._window("discriminator.total", _BLIND).add(figures.get("discriminator.total"))
         moved = figures.get("discriminator.moved")
         self._window("discriminator.moved", 100).add(moved)
+        self._window("discriminator.moved", 300).add(moved)
         if moved is not None:
             self._shut = 0 if moved else self._shut + 1
 
@@ -174,12 +213,42 @@ class Watch:
         return self._window(name, size).mean
 
     # ---------------------------------------------------------------------------------------------- signs
+    def _beyond_bounds(self) -> _Finding:
+        sizes = {
+            (phase, part): (self._mean(f"{phase}.{part} {bound:g}", 20), bound)
+            for (phase, part), bound in self._bounds.items()
+        }
+        known = {key: (size, size / bound) for key, (size, bound) in sizes.items() if not math.isnan(size)}
+        if not known:
+            return None, ""
+        phase, part = max(known, key=lambda key: known[key][1])
+        size, times = known[phase, part]
+        what = "loss" if part == "total" else f"{part} term"
+        return _between(times > 1, times < 0.5), (
+            f"the {phase}'s {what} is beyond all bounds: {size:.2g} (mean size over 20 steps). At such values "
+            f"nothing is learnt, and the rates are too high. In a new run, try a much lower {_RATES.get(phase, _RATES[''])}"
+        )
+
+    def _wins(self) -> bool:
+        """Say whether D is ahead of G."""
+        return self._mean("accuracy") > _WINS or self._mean("discriminator.moved") < 0.5
+
     def _empty(self) -> _Finding:
         made, real = self._mean("occupied"), self._mean("real_occupied")
+        cause, advice = (
+            (
+                "The discriminator wins, and tells it only that all is wrong",
+                "instance_noise=0.1, which makes the discriminator's task harder, or then a lower generator_rate",
+            )
+            if self._wins()
+            else (
+                "It hides from the discriminator, which does not tell it what to make",
+                "a higher discriminator_rate, or then a lower generator_rate",
+            )
+        )
         return _between(made < 0.1 * real, made > 0.2 * real), (
             f"the generator makes nearly empty grids: {made:.2%} of their voxels are filled, {real:.2%} in the data "
-            "(mean of 100 steps). It hides from the discriminator, which does not tell it what to make. Try a higher "
-            "discriminator_rate, instance_noise=0.1, or a lower generator_rate"
+            f"(mean of 100 steps). {cause}. In a new run, try {advice}"
         )
 
     def _full(self) -> _Finding:
@@ -193,15 +262,17 @@ class Watch:
         )
         return _between(made > bound, made < bound - 0.05), (
             f"the generator fills its grids: {made:.1%} of their voxels are filled, {real:.1%} in the data (mean of "
-            f"100 steps). {cause}. Try {advice}"
+            f"100 steps). {cause}. In a new run, try {advice}"
         )
 
     def _equal(self) -> _Finding:
         spread = self._mean("spread")
+        if {"empty", "full"} & self._there or self._empty()[0] or self._full()[0]:
+            return None, ""  # empty grids are equal, and so are full ones: that is not a second fault
         return _between(spread < 0.05, spread > 0.1), (
             f"all samples are nearly equal: two of them differ by {spread:.1%} of what two real shapes differ by (mean "
-            "of 100 steps). The generator passes over its noise (mode collapse). Try pack=2 in a new run, which shows "
-            "the discriminator several shapes at once, a lower generator_rate, or a larger batch"
+            "of 100 steps). The generator passes over its noise (mode collapse). In a new run, try pack=2, which shows "
+            "the discriminator two shapes at once, or a lower generator_rate; or go on with a larger batch"
         )
 
     def _saturated(self) -> _Finding:
@@ -210,8 +281,8 @@ class Watch:
         there = accuracy >= 0.99 and loss < 0.05 and moved > 0
         return _between(there, accuracy < 0.97 or loss > 0.1 or moved == 0), (
             f"the discriminator is saturated: accuracy {accuracy:.1%} and a loss of {loss:.2g} over 100 steps, and it "
-            f"still moves in {moved:.0%} of them. The generator gets hardly any signal. Try gate=0.8, a lower "
-            "discriminator_rate, or instance_noise=0.1"
+            f"still moves in {moved:.0%} of them. The generator gets hardly any signal. In a new run, try "
+            "gate=0.8, a lower discriminator_rate, or instance_noise=0.1"
         )
 
     def _fooled(self) -> _Finding:
@@ -219,24 +290,33 @@ class Watch:
         there = accuracy < 0.55 and loss > 0.98 * _CHANCE
         return _between(there, accuracy > 0.6 or loss < 0.95 * _CHANCE), (
             f"the discriminator learns nothing: accuracy {accuracy:.0%} and a loss of {loss:.3g} over {_BLIND} steps, "
-            f"where guessing gives 50% and {_CHANCE:.3g}. What it tells the generator is worth nothing. Try a higher "
-            "discriminator_rate, a lower generator_rate, or a larger discriminator_width"
+            f"where guessing gives 50% and {_CHANCE:.3g}. What it tells the generator is worth nothing. In a new "
+            "run, try a higher discriminator_rate, a lower generator_rate, or a larger discriminator_width"
         )
 
     def _gate_shut(self) -> _Finding:
         accuracy, loss = self._mean("accuracy"), self._mean("discriminator.total")
-        return _between(self._shut >= SHUT, self._shut == 0), (
-            f"the discriminator's gate has been shut for {self._shut} steps: its accuracy is {accuracy:.0%} (mean of "
-            f"100 steps; loss {loss:.2g}), and the generator does not catch up. Try a lower discriminator_rate, a "
-            "higher generator_rate, or instance_noise=0.1"
+        share = self._mean("discriminator.moved", 300)
+        in_a_row = self._shut >= SHUT
+        how = (
+            f"has been shut for {self._shut} steps"
+            if in_a_row
+            else f"was shut in {1 - share:.1%} of the last 300 steps"
+        )
+        # Where grids are empty already, a faster generator only empties them sooner.
+        faster = "" if "empty" in self._there or self._empty()[0] else ", or a higher generator_rate"
+        return _between(in_a_row or share < _SHARE, self._shut == 0 and not share < 2 * _SHARE), (
+            f"the discriminator's gate {how}: its accuracy is {accuracy:.0%} (mean of 100 steps; loss {loss:.2g}), and "
+            f"the generator does not catch up. In a new run, try instance_noise=0.1, or a lower discriminator_rate"
+            f"{faster}"
         )
 
     def _skipped(self) -> _Finding:
         share = self._mean("skipped")
         return _between(share >= 0.03, share == 0), (
             f"{share * 100:.0f} of the last 100 steps were skipped, because a loss or a gradient was not finite. The "
-            "networks are at the edge of divergence. Try lower rates, precision=fp32, or retries=3, which goes back "
-            "to the last saved state with lower rates"
+            "networks are at the edge of divergence. Go on with retries=3, which returns to the last saved state with "
+            "lower rates, or with precision=fp32; or, in a new run, try lower rates"
         )
 
     def _exploding(self, phase: str) -> _Finding:
@@ -244,29 +324,29 @@ class Watch:
         bound = 10 * lowest + 5
         there, gone = now > bound, now < bound / 2
         if phase == "discriminator":
-            advice = "Try a lower discriminator_rate or generator_rate"
+            advice = "a lower discriminator_rate or generator_rate"
         elif phase in ("autoencoder", "encoder"):
-            advice = "Try a lower encoder_rate or generator_rate"
+            advice = "a lower encoder_rate or generator_rate"
         else:
-            advice = "Try a lower generator_rate, or a lower discriminator_rate, which it may be running from"
+            advice = "a lower generator_rate, or a lower discriminator_rate, which it may be running from"
         return _between(there, gone), (
             f"the {phase}'s loss is exploding: {now:.3g} (mean of 20 steps) after {lowest:.3g}. One network outruns "
-            f"another, or the rates are too high. {advice}"
+            f"another, or the rates are too high. In a new run, try {advice}"
         )
 
     def _kl_away(self) -> _Finding:
         kl = self._mean("kl", 50)
         return _between(kl > _KL, kl < _KL / 2), (
             f"the encoder's KL term runs away: {kl:.4g} nats (mean of 50 steps; healthy runs stay below 500). Its "
-            "codes leave the prior, and every photo comes to give the same shape. Try a lower encoder_rate, beta1=0.9, "
-            "or a higher kl_weight"
+            "codes leave the prior, and every photo comes to give the same shape. In a new run, try a lower "
+            "encoder_rate, beta1=0.9, or a higher kl_weight"
         )
 
     def _kl_gone(self) -> _Finding:
         kl = self._mean("kl", 50)
         return _between(kl < 2, kl > 5), (
             f"the encoder says nothing: its KL term is {kl:.2g} nats (mean of 50 steps), so that all photos have the "
-            "same code. Try a lower kl_weight or a higher reconstruction_weight"
+            "same code. In a new run, try a lower kl_weight or a higher reconstruction_weight"
         )
 
 
