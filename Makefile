@@ -29,7 +29,7 @@ test: $(STAMP)  ## run the tests (VOXGAN_TEST_DATA=folder adds those on real dat
 	@$(BIN)/python -m pytest
 
 torture: $(STAMP)  ## the long tests of damaged files, kills and full disks (VOXGAN_TEST_DATA as for test)
-	@VOXGAN_TORTURE=full $(BIN)/python -m pytest tests/torture
+	@VOXGAN_TORTURE=full $(BIN)/python -m pytest --timeout=900 tests/torture
 
 check: $(STAMP)  ## ruff, mypy --strict on voxgan, import contracts
 	@$(BIN)/ruff check .

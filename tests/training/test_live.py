@@ -60,8 +60,7 @@ def test_what_the_line_says(monkeypatch: pytest.MonkeyPatch, clock: list[float])
         clock[0] += 0.5
         live(step, 1000, {**FIGURES, "discriminator.moved": float(step % 4 == 0), "test_iou": 0.3125})
     assert screen(stream.getvalue()) == [
-        "step 101/1000  7 min 30 s left  loss D 1.25 G 0.75  accuracy 90%  gated 75%  33.3 shapes/s  2.5 GB"
-        "  test_iou=0.312"
+        "step 101/1000  7 min 30 s left  loss D 1.25 G 0.75  accuracy 90%  gated 75%  33.3 shapes/s  2.5 GB  IoU .312"
     ]
 
 
@@ -126,9 +125,8 @@ def test_plain_lines_every_ten_seconds(clock: list[float]) -> None:
     live.say("a warning")
     lines = stream.getvalue().splitlines()
     assert [line.split("  ")[0] for line in lines] == [
-        "step 2/60",
-        "step 22/60",
-        "step 42/60",
+        "step 21/60",
+        "step 41/60",
         "step 60/60",
         "a warning",
     ]
@@ -139,4 +137,19 @@ def test_other_phases_and_values(clock: list[float]) -> None:
     stream = io.StringIO()
     figures: dict[str, Any] = {"autoencoder.total": 0.5, "critic.total": 2.0, "accuracy": None, "train_iou": 0.5}
     Live(stream)(5, 5, figures)
-    assert stream.getvalue() == "step 5/5  loss E+G 0.50 critic 2.00  train_iou=0.5\n"
+    assert stream.getvalue() == "step 5/5  loss E+G 0.50 critic 2.00  train IoU .500\n"
+
+
+def test_large_losses_are_short(clock: list[float]) -> None:
+    stream = io.StringIO()
+    Live(stream)(5, 5, {"discriminator.total": 1.14e7, "generator.total": -99999.0, "test_iou": 1.0})
+    assert stream.getvalue() == "step 5/5  loss D 1.1e+07 G -99999.00  IoU 1.000\n"
+
+
+def test_a_short_run_has_one_plain_line(clock: list[float]) -> None:
+    stream = io.StringIO()
+    live = Live(stream)
+    for step in range(1, 6):
+        clock[0] += 1.9
+        live(step, 5, {"generator.total": 1.0})
+    assert [line.split("  ")[0] for line in stream.getvalue().splitlines()] == ["step 5/5"]

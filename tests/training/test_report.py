@@ -140,7 +140,10 @@ def test_a_whole_run(tmp_path: Path) -> None:
     )
     assert "step 310 warning 2026-05-01 10:00:00 UTC empty & sad" in seen.text
     assert "a fine GPU" in seen.text and "preset: 10000" in seen.text  # steps is another than the preset's
-    assert "time in steps 3 min 20 s" in seen.text  # 400 steps of 4 at 8 a second
+    assert "time in steps 3 min 20 s whole run" in seen.text  # 400 steps of 4 at 8 a second
+    assert "voxgan train gan3d /data/chairs.h5 --out chairs-again width=4 classes=chair,table steps=400 batch=4" in (
+        seen.text
+    )
     pictures = seen.all("img")
     assert len(pictures) == 12 and all(str(p["src"]).startswith("data:image/png;base64,") for p in pictures)
     assert pictures[0]["alt"] == "Step 20: shapes from fixed noise" and str(pictures[-1]["alt"]).startswith("Step 400:")
@@ -223,18 +226,134 @@ def test_stopped_and_diverged(tmp_path: Path) -> None:
     seen = page(make_run(tmp_path / "run", lines, [event(0, "started"), event(10, "stopped", "Ctrl-C")]))
     assert "Stopped at step 10 of 400: Ctrl-C" in seen.text
     bad = [*lines, {**line(11), "generator.total": None, "sound": 0.0}]
-    assert "Diverged at step 11 of 400" in page(make_run(tmp_path / "run", bad)).text
+    assert "Diverged at step 11 of 400" in page(make_run(tmp_path / "old", bad)).text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state", "mood"),
+    [
+        (None, "Finished, step 400 of 400", "good"),
+        (["started", "finished"], "Finished, step 400 of 400", "good"),
+        (["started", "finished", "warning"], "Finished, step 400 of 400", "good"),
+        (["started"], "At step 400 of 400; the last figures are of", "warn"),
+        (["started", "stopped"], "Stopped at step 400 of 400: why stopped", "warn"),
+        (["started", "stopped", "resumed"], "At step 400 of 400", "warn"),
+        (["started", "failed"], "Failed at step 400 of 400: why failed", "bad"),
+        (["started", "finished", "resumed", "failed"], "Failed at step 400 of 400: why failed", "bad"),
+        (["started", "failed", "resumed", "finished"], "Finished, step 400 of 400", "good"),
+    ],
+)
+def test_the_last_event_decides_how_a_run_stands(
+    tmp_path: Path, kinds: list[str] | None, state: str, mood: str
+) -> None:
+    events = None if kinds is None else [event(400, kind, f"why {kind}") for kind in kinds]
+    run = make_run(tmp_path / "run", [line(step) for step in range(1, 401)], events)
+    seen = page(run)
+    assert state in seen.text and f'class="state {mood}"' in (run / "report.html").read_text(encoding="utf-8")
+    assert ("Finished" in seen.text) == state.startswith("Finished")
+
+
+def test_a_failure_says_its_step_once(tmp_path: Path) -> None:
+    seen = page(make_run(tmp_path / "run", [line(1)], [event(1, "failed", "step 1: the losses are not finite")]))
+    assert "Failed at step 1 of 400: the losses are not finite" in seen.text
+
+
+def test_a_failure_is_shown_with_its_text(tmp_path: Path) -> None:
+    text = "diverged: " + "what came, what was expected, what to do; " * 20
+    run = make_run(tmp_path / "run", [line(1)], [event(0, "started"), event(1, "failed", text)])
+    seen = page(run)
+    assert seen.text.count(text.strip()) >= 2 and [li for li in seen.all("li") if li.get("class") == "failed"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "which"),
+    [
+        ([7], "step 7 skipped"),
+        ([1, 2, 3, 4, 5], "steps 1–5 skipped"),
+        ([1, 2, 3, 5, 1200, 1201], "steps 1–3, 5, 1,200–1,201 skipped"),
+        (list(range(1, 60, 2)), "30 steps from 1 to 59 skipped"),
+    ],
+)
+def test_steps_skipped_one_after_the_other_are_one_event(tmp_path: Path, steps: list[int], which: str) -> None:
+    events = [event(0, "started"), *(event(step, "skipped", "not finite") for step in steps)]
+    seen = page(make_run(tmp_path / "run", [line(step) for step in range(1, 1300)], events))
+    assert seen.text.count(" skipped ") == 1 and which in seen.text
+    events.insert(2, event(1, "warning", "w"))
+    if len(steps) > 1:
+        seen = page(make_run(tmp_path / "run", [line(1)], events))
+        assert seen.text.count(" skipped ") == 2, "what came between parts them"
+
+
+def test_a_resume_says_all_that_was_changed(tmp_path: Path) -> None:
+    text = "from step 5 on a fine GPU; changed: " + ", ".join(f"option_{i} 1 → 2" for i in range(40))
+    seen = page(make_run(tmp_path / "run", [line(1)], [event(5, "resumed", text)]))
+    assert text in seen.text
+
+
+def test_numbers_say_what_they_are_of(tmp_path: Path) -> None:
+    lines = [{**line(step), "accuracy": 0.5 if step <= 300 else 0.7} for step in range(1, 401)]
+    for step, score in ((100, 0.2), (200, 0.31), (300, 0.25)):
+        lines[step - 1]["test_iou"] = score
+    seen = page(make_run(tmp_path / "run", lines))
+    assert "accuracy of D 70% last 100 steps" in seen.text and "accuracy 70% last 100 steps" in seen.text
+    assert "test IoU 0.250 step 300 best test IoU 0.310 step 200" in seen.text and "test IoU 0.25 step 300" in seen.text
+    assert "most memory 1.25 GB whole run" in seen.text
+    assert "accuracy 50% all 7 steps" in page(make_run(tmp_path / "run", lines[:7])).text
+
+
+def test_memory_begins_at_zero() -> None:
+    for values in (np.linspace(5, 5.2, 50), np.array([0.01, 5.0])):
+        figure = Figure("Memory", "n", [Curve("GB", values)], from_zero=True)
+        drawn = draw(figure, np.arange(1.0, len(values) + 1))
+        assert re.search(r'y="[\d.]+" class="end">0<', drawn)
+
+
+def test_how_many_shapes_it_was_trained_on(tmp_path: Path) -> None:
+    assert "trained on chairs.h5 (1,234 shapes): chair" in page(make_run(tmp_path / "run", [line(1)], shapes=1234)).text
+
+
+def test_the_command_of_a_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "my run", [line(1)], data="/d/a b.h5", ranks=2)
+    seen = page(run)
+    assert "torchrun --nproc-per-node 2 -m voxgan train gan3d '/d/a b.h5' --out 'my run-again' width=4" in seen.text
+    assert "augment" not in seen.text and "Again:" not in page(make_run(tmp_path / "o", [], preset="a_later_one")).text
+
+
+def sheet_of(columns: int, rows: int = 1) -> Image.Image:
+    """Eight places of 32 pixels, on nearly white, the first ones taken."""
+    pixels = np.full((32 * rows, 256, 3), 250, np.uint8)
+    for column in range(columns):
+        pixels[8:24, 32 * column + 8 : 32 * column + 24] = 90
+    return Image.fromarray(pixels)
+
+
+def test_white_margins_are_cut_alike_in_all_sheets(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [line(1)])
+    (run / "samples").mkdir()
+    for step, columns in ((1, 3), (2, 5), (3, 0)):
+        sheet_of(columns, 2).save(run / "samples" / f"{step}.png")
+    seen = page(run)
+    assert [(p["width"], p["height"]) for p in seen.all("img")] == [("160", "32")] * 3, "five columns, one row"
+    assert "step 3, empty" in seen.text and "step 1, empty" not in seen.text and "step 2, empty" not in seen.text
+
+
+def test_sheets_that_are_all_white(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [line(1)])
+    (run / "samples").mkdir()
+    sheet_of(0).save(run / "samples" / "1.png")
+    seen = page(run)
+    assert "step 1, empty" in seen.text and seen.all("img")[0]["width"] == "256"
 
 
 def test_pictures_that_are_none_and_many_events(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", [line(1)], [event(step, "skipped", "x") for step in range(1000)])
+    run = make_run(tmp_path / "run", [line(1)], [event(step, "retry", "x") for step in range(1000)])
     save_picture(run / "samples" / "00000010.png")
     (run / "samples" / "00000020.png").write_bytes(b"\x89PNG torn")
     (run / "samples" / "notes.png").write_bytes(b"")
     seen = page(run)
     assert len(seen.all("img")) == 1 and "1 could not be read" in seen.text
     assert "850 events between the first and the last are left out" in seen.text
-    assert seen.text.count(" skipped ") == 150
+    assert seen.text.count(" retry ") == 150
 
 
 def test_large_pictures_are_drawn_smaller(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import TextIO
@@ -13,6 +14,9 @@ __all__ = ["Live"]
 
 _SMOOTH = 0.95  # momentum of the moving average that losses are shown by
 _GATED = 100  # steps over which the gate's share is counted
+_PLAIN_FIRST = 10.0  # seconds before the first plain line
+_LARGE = 1e5  # losses from here on are written with an exponent
+_SCORES = {"test_iou": "IoU", "train_iou": "train IoU"}
 _SHORT = {"discriminator": "D", "generator": "G", "autoencoder": "E+G", "encoder": "E"}
 
 
@@ -43,6 +47,7 @@ class Live:
         self._means: dict[str, float] = {}
         self._shut: deque[bool] = deque(maxlen=_GATED)
         self._latest: dict[str, float] = {}
+        self._began: float | None = None
 
     def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
         """Take up the figures of step `done` of `total`, and show them if it is time."""
@@ -52,11 +57,15 @@ class Live:
             if key == "accuracy" or key == "shapes_per_s" or key.endswith(".total"):
                 former = self._means.get(key, value)
                 self._means[key] = _SMOOTH * former + (1 - _SMOOTH) * value
-            elif key in ("memory_gb", "test_iou", "train_iou"):
+            elif key == "memory_gb" or key in _SCORES:
                 self._latest[key] = value
         moved = figures.get("discriminator.moved")
         if moved is not None:
             self._shut.append(not moved)
+        now = time.monotonic()
+        first, self._began = self._began is None, now if self._began is None else self._began
+        if not self.progress.live and not first and done < total and now - self._began < _PLAIN_FIRST:
+            return  # a line at step 2 would say nothing yet
         if self.progress.due(done, total):
             self.progress.show(self._text(done, total), done >= total)
 
@@ -75,7 +84,7 @@ class Live:
             parts.append(f"{duration((total - done) / rate)} left")
         losses = [key for key in self._means if key.endswith(".total")]
         if losses:
-            named = (f"{_SHORT.get(name, name)} {self._means[key]:.2f}" for key in losses for name in [key[:-6]])
+            named = (f"{_SHORT.get(name, name)} {_loss(self._means[key])}" for key in losses for name in [key[:-6]])
             parts.append("loss " + " ".join(named))
         if "accuracy" in self._means:
             parts.append(f"accuracy {self._means['accuracy']:.0%}")
@@ -85,8 +94,14 @@ class Live:
             parts.append(f"{self._means['shapes_per_s']:.3g} shapes/s")
         if "memory_gb" in self._latest:
             parts.append(f"{self._latest['memory_gb']:.3g} GB")
-        parts += [f"{key}={self._latest[key]:.3g}" for key in ("test_iou", "train_iou") if key in self._latest]
+        for key, name in _SCORES.items():
+            if key in self._latest:
+                parts.append(f"{name} {f'{self._latest[key]:.3f}'.removeprefix('0')}")
         if self.progress.live:  # whole parts only
             while len(parts) > 1 and len("  ".join(parts)) > self.progress.columns:
                 parts.pop()
         return "  ".join(parts)
+
+
+def _loss(value: float) -> str:
+    return f"{value:.1e}" if abs(value) >= _LARGE else f"{value:.2f}"

@@ -21,9 +21,9 @@ from voxgan.errors import CheckpointError, StorageError
 from voxgan.files import write_bytes
 from voxgan.progress import duration
 from voxgan.training.record import columns, read_events, read_log
-from voxgan.training.report_curves import Curve, Figure, Values, draw, number
+from voxgan.training.report_curves import Curve, Figure, Values, draw, latest, number
 from voxgan.training.report_samples import choose, embed
-from voxgan.training.report_settings import settings, words
+from voxgan.training.report_settings import command, settings, words
 from voxgan.training.signs import Watch
 
 __all__ = ["write_report"]
@@ -31,7 +31,7 @@ __all__ = ["write_report"]
 _EVENTS = 150  # so many are listed; of more, the first and the last
 _MARKS = 60  # so many are marked in a curve
 _WATCHED = 20_000  # a log up to this many steps that has no events is looked through for signs
-_LATEST = 100  # steps over which the figures above are means
+_ENDS = ("started", "resumed", "stopped", "finished", "failed")  # the last of these says how a run stands
 _COLOURS = {"discriminator": 0, "generator": 1, "autoencoder": 1, "encoder": 2}
 _NAMES = {"discriminator": "D", "generator": "G", "autoencoder": "E and G", "encoder": "E"}
 _TERMS = {
@@ -135,38 +135,51 @@ class _Report:
         size = self.config.get("resolution", "?")
         told = f"{self.model} at {size}³, width {self.config.get('width', '?')}"
         told += f", preset {preset}" if preset and preset != self.model else ""
-        told += f", trained on {data}" if data else ""
+        shapes = self.facts.get("shapes")
+        count = f" ({shapes:,} {'shape' if shapes == 1 else 'shapes'})" if isinstance(shapes, int) and shapes else ""
+        told += f", trained on {data}{count}" if data else ""
         told += f": {classes}" if classes else ""
         bar = ""
         if self.total:
             bar = (
                 f'<progress max="{self.total}" value="{min(self.done, self.total)}" aria-label="steps done"></progress>'
             )
-        tiles = "".join(f"<div><dt>{words(k)}</dt><dd>{words(v)}</dd></div>" for k, v in self._tiles())
+        tiles = "".join(
+            f'<div><dt>{words(name)}</dt><dd>{words(value)}</dd><dd class="of">{words(window)}</dd></div>'
+            for name, value, window in self._tiles()
+        )
         return (
             f"<header><h1>{words(self.folder.resolve().name)}</h1>"
             f'<p class="soft">{words(told)}</p><p class="state {mood}">{words(state)}</p>{bar}'
-            f'<dl class="tiles">{tiles}</dl></header>'
+            f'<dl class="tiles">{tiles}</dl></header>{self._command()}'
         )
 
     def _state(self) -> tuple[str, str]:
         """Say how the run stands, in words, and how well that is."""
         of = f"step {self.done:,} of {self.total:,}" if self.total else f"step {self.done:,}"
-        last: Mapping[str, Any] = next(
-            (e for e in reversed(self.events) if e["kind"] in ("finished", "stopped", "started", "resumed")), {}
-        )
-        if self._diverged():
-            return f"Diverged at {of}: the last losses are not finite", "bad"
-        if self.total and self.done >= self.total:
-            return f"Finished, {of}", "good"
-        if last.get("kind") == "finished":  # and its options were changed since
-            return f"Finished at {of}", "good"
-        if last.get("kind") == "stopped":
-            return f"Stopped at {of}: {last['text']}" if last["text"] else f"Stopped at {of}", "warn"
+        last: Mapping[str, Any] = next((e for e in reversed(self.events) if e["kind"] in _ENDS), {})
+        kind, text = last.get("kind"), str(last.get("text") or "")
+        text = text.removeprefix(f"step {self.done}: ")  # as errors begin; it stands there already
+        if kind == "failed":
+            return f"Failed at {of}: {text}" if text else f"Failed at {of}", "bad"
+        if kind == "finished":
+            return f"Finished, {of}" if self.done >= self.total else f"Finished at {of}", "good"
+        if kind == "stopped":
+            return f"Stopped at {of}: {text}" if text else f"Stopped at {of}", "warn"
+        if kind is None:  # of a version that noted no events
+            if self._diverged():
+                return f"Diverged at {of}: the last losses are not finite", "bad"
+            if self.total and self.done >= self.total:
+                return f"Finished, {of}", "good"
         if not len(self.steps):
             return f"No figures yet, {of}", "warn"
         written = datetime.fromtimestamp((self.folder / "log.jsonl").stat().st_mtime, UTC)
-        return f"At {of}; the last figures are of {written:%Y-%m-%d %H:%M} UTC", "warn"
+        skipped = "; a loss or a gradient in the last step was not finite" if self._diverged() else ""
+        return f"At {of}; the last figures are of {written:%Y-%m-%d %H:%M} UTC{skipped}", "warn"
+
+    def _command(self) -> str:
+        again = command(self.facts, self.config, self.model, f"{self.folder.resolve().name}-again")
+        return f'<p class="command"><span class="soft">Again:</span> <code>{words(again)}</code></p>' if again else ""
 
     def _diverged(self) -> bool:
         if not len(self.steps):
@@ -175,43 +188,39 @@ class _Report:
         sound = self.figures.get("sound")
         return not np.isfinite(totals).all() or (sound is not None and sound[-1] == 0)
 
-    def _tiles(self) -> Iterable[tuple[str, str]]:
+    def _tiles(self) -> Iterable[tuple[str, str, str]]:
+        """Return what, its value, and what part of the run that is of."""
         rate = self.figures.get("shapes_per_s")
         batch = self.options.get("batch")
         if rate is not None and isinstance(batch, int | float):
             good = rate[np.isfinite(rate) & (rate > 0)]
             if len(good):
-                yield "time in steps", duration(float((batch / good).sum()) * len(rate) / len(good))
+                yield "time in steps", duration(float((batch / good).sum()) * len(rate) / len(good)), "whole run"
         for name, label, percent in (
             ("shapes_per_s", "shapes a second", False),
             ("accuracy", "accuracy of D", True),
             ("discriminator.moved", "gate open", True),
         ):
-            value = self._latest(name)
-            if value is not None:
-                yield label, number(value, percent)
+            if name in self.figures and np.isfinite(self.figures[name]).any():
+                value, window = latest(self.steps, self.figures[name])
+                yield label, number(value, percent), window
         memory = self.figures.get("memory_gb")
         if memory is not None and np.isfinite(memory).any():
-            yield "most memory", f"{np.nanmax(memory):.3g} GB"
+            yield "most memory", f"{np.nanmax(memory):.3g} GB", "whole run"
         for name, label in (("test_iou", "test IoU"), ("train_iou", "train IoU")):
             scores = self.figures.get(name)
             if scores is not None and np.isfinite(scores).any():
-                yield label, f"{scores[np.isfinite(scores)][-1]:.3f}"
+                value, window = latest(self.steps, scores)
+                yield label, f"{value:.3f}", window
+                best = int(np.nanargmax(scores))
+                yield f"best {label}", f"{scores[best]:.3f}", f"step {int(self.steps[best]):,}"
         count = sum(e["kind"] == "warning" for e in self.events)
-        yield "warnings", str(count)
-
-    def _latest(self, name: str) -> float | None:
-        """Return the mean of a figure's last 100 finite values."""
-        column = self.figures.get(name)
-        if column is None:
-            return None
-        good = column[np.isfinite(column)][-_LATEST:]
-        return float(good.mean()) if len(good) else None
+        yield "warnings", str(count), "whole run"
 
     def _happened(self) -> str:
         if not self.events:
             return ""
-        shown: Sequence[Mapping[str, Any]] = self.events
+        shown: Sequence[Mapping[str, Any]] = _grouped(self.events)
         left = ""
         if len(shown) > _EVENTS:
             left = f'<p class="soft">{len(shown) - _EVENTS} events between the first and the last are left out.</p>'
@@ -223,7 +232,7 @@ class _Report:
             time = words(str(event["time"]).replace("T", " ").replace("+00:00", " UTC"))
             when = f"<time>{time}</time>" if time else ""
             items.append(
-                f'<li class="{known}"><div><b>step {int(event["step"]):,}</b> {words(kind)}{when}</div>'
+                f'<li class="{known}"><div><b>{_which(event)}</b> {words(kind)}{when}</div>'
                 f"<span>{words(event['text'])}</span></li>"
             )
         later = '<p class="soft">Found in the log by this report; the run itself noted no events.</p>'
@@ -239,15 +248,16 @@ class _Report:
         drawn = "".join(draw(figure, self.steps) for figure in self._figures())
         note = "A line is the mean over a stretch of steps, the pale band reaches from the lowest to the highest value."
         note = note if len(self.steps) > 120 else "Each step is drawn."
+        note += " Numbers in bold are means of the steps that stand beside them."
         if self._marks():
             note += " Triangles above stand where something happened."
         return f'<section><h2>Curves</h2><p class="soft">{note}</p><div class="curves">{drawn}</div></section>'
 
     def _marks(self) -> list[tuple[int, str, str]]:
         """Return step, kind and words of what curves may show the traces of."""
-        kinds = ("warning", "skipped", "retry", "resumed")
-        chosen = [event for event in self.events if event["kind"] in kinds][:_MARKS]
-        return [(int(e["step"]), e["kind"], f"step {e['step']}, {e['kind']}: {e['text']}") for e in chosen]
+        kinds = ("warning", "skipped", "retry", "resumed", "failed")
+        chosen = [event for event in _grouped(self.events) if event["kind"] in kinds][:_MARKS]
+        return [(int(e["step"]), e["kind"], f"{_which(e)}, {e['kind']}: {e['text']}") for e in chosen]
 
     def _figures(self) -> Iterable[Figure]:
         marks = self._marks()
@@ -306,7 +316,9 @@ class _Report:
             [*self._one("test_iou", "test IoU", 2), *self._one("train_iou", "train IoU", 3)],
         )
         yield Figure("Speed", "Shapes a second, over all devices.", self._one("shapes_per_s", "shapes/s", 3))
-        yield Figure("Memory", "The most that was taken up to each step.", self._one("memory_gb", "GB", 3))
+        yield Figure(
+            "Memory", "The most that was taken up to each step.", self._one("memory_gb", "GB", 3), from_zero=True
+        )
 
     def _lines(self, term: str) -> list[Curve]:
         """Return one figure of each phase."""
@@ -346,7 +358,8 @@ class _Report:
         if self.figures.keys() & {"autoencoder.total", "encoder.total"}:
             kind = "fixed views, their reconstructions, the real shapes, and shapes from fixed noise"
         shown = "".join(
-            f'<figure class="sample"><figcaption>step {p.step:,}</figcaption><div tabindex="0"><img src="{p.address}" '
+            f'<figure class="sample"><figcaption>step {p.step:,}{", empty" if p.empty else ""}</figcaption>'
+            f'<div tabindex="0"><img src="{p.address}" '
             f'width="{p.width}" height="{p.height}" alt="Step {p.step:,}: {kind}"></div></figure>'
             for p in pictures
         )
@@ -356,6 +369,30 @@ class _Report:
             f'<section><h2>Samples over time</h2><p class="soft">Made with averaged weights; each row shows '
             f"{kind}, the same at every step.{note}</p>{shown}</section>"
         )
+
+
+def _grouped(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Make one event of skipped steps that were noted one after the other, in the same words; "steps" has them all."""
+    groups: list[dict[str, Any]] = []
+    for event in events:
+        former = groups[-1] if groups else {}
+        if event["kind"] == "skipped" == former.get("kind") and event["text"] == former["text"]:
+            former["steps"].append(int(event["step"]))
+        else:
+            groups.append({**event, "steps": [int(event["step"])]})
+    return list(groups)
+
+
+def _which(event: Mapping[str, Any]) -> str:
+    """Return the steps of a group in words."""
+    steps = sorted(set(event["steps"]))
+    if len(steps) == 1:
+        return f"step {steps[0]:,}"
+    breaks = [i for i in range(1, len(steps)) if steps[i] > steps[i - 1] + 1]
+    runs = [steps[a:b] for a, b in zip([0, *breaks], [*breaks, len(steps)], strict=True)]
+    if len(runs) > 6:
+        return f"{len(steps):,} steps from {steps[0]:,} to {steps[-1]:,}"
+    return "steps " + ", ".join(f"{run[0]:,}–{run[-1]:,}" if len(run) > 1 else f"{run[0]:,}" for run in runs)
 
 
 def _column(lines: Sequence[Mapping[str, Any]], name: str) -> Values:

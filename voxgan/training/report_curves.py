@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from voxgan.training.report_settings import words
 
-__all__ = ["Curve", "Figure", "draw", "number", "thin"]
+__all__ = ["LATEST", "Curve", "Figure", "draw", "latest", "number", "thin"]
 
 Values = NDArray[np.float64]
+
+LATEST = 100
+"""Numbers that stand for the end of a run are means over so many steps."""
 
 _WIDTH, _HEIGHT = 460, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 12, 26
@@ -65,6 +68,8 @@ class Figure:
         Fill the area below the line, instead of a band.
     marks : sequence of (step, kind, text)
         What happened, as triangles above.
+    from_zero : bool
+        Whether the vertical axis begins at 0.
     """
 
     title: str
@@ -76,6 +81,39 @@ class Figure:
     line_name: str = ""
     bars: bool = False
     marks: Sequence[tuple[int, str, str]] = field(default=())
+    from_zero: bool = False
+
+
+def latest(steps: Values, values: Values) -> tuple[float, str]:
+    """Return a number for the end of a curve, and what it is of; the page has no other.
+
+    Parameters
+    ----------
+    steps, values : array (T,)
+        NaN where there is no value.
+
+    Returns
+    -------
+    tuple of float and str
+        The mean of the last 100 steps, or, where fewer than half of them have a value, the last value.
+
+    Examples
+    --------
+    >>> latest(np.arange(1.0, 301.0), np.arange(1.0, 301.0))
+    (250.5, 'last 100 steps')
+    >>> latest(np.array([1.0, 2.0]), np.array([3.0, 5.0]))
+    (4.0, 'all 2 steps')
+    >>> latest(np.array([1.0, 2.0, 3.0]), np.array([np.nan, 5.0, np.nan]))
+    (5.0, 'step 2')
+    """
+    window = values[-LATEST:]
+    good = window[np.isfinite(window)]
+    if len(good) and 2 * len(good) >= len(window):
+        if len(values) == 1:
+            return float(good[0]), f"step {int(steps[-1]):,}"
+        return float(good.mean()), f"last {LATEST} steps" if len(values) > LATEST else f"all {len(values)} steps"
+    found = np.flatnonzero(np.isfinite(values))
+    return (float(values[found[-1]]), f"step {int(steps[found[-1]]):,}") if len(found) else (math.nan, "")
 
 
 def thin(steps: Values, values: Values, most: int = _MOST) -> tuple[Values, Values, Values, Values]:
@@ -180,7 +218,7 @@ def draw(figure: Figure, steps: Values) -> str:
             parts.append(
                 f'<path class="mark {kind}" d="M{x0:.1f} {_TOP - 8}l4 -4h-8z"><title>{words(text)}</title></path>'
             )
-    return _page(figure, curves, thinned, "".join(parts), (low_step, high_step))
+    return _page(figure, curves, thinned, "".join(parts), steps)
 
 
 class _Axis:
@@ -197,7 +235,7 @@ class _Axis:
             return
         positive = bool(lows.min() > 0)
         usual = float(np.median(means))
-        if positive and (means.max() > _LOG * usual or means.min() * _LOG < usual):
+        if positive and not figure.from_zero and (means.max() > _LOG * usual or means.min() * _LOG < usual):
             self.log = True
             self.low, self.high = math.log10(lows.min()), math.log10(highs.max())
             if self.high - self.low < 1e-9:
@@ -211,7 +249,7 @@ class _Axis:
         low, high = min(low, float(means.min())), max(high, float(means.max()))
         if figure.line is not None:
             low, high = min(low, figure.line), max(high, figure.line)
-        if low > 0 and low < 0.6 * high:
+        if low > 0 and (figure.from_zero or low < 0.6 * high):
             low = 0.0
         if high - low < 1e-9 * max(abs(high), 1e-12):
             low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
@@ -293,17 +331,20 @@ def _page(
     curves: Sequence[Curve],
     thinned: Sequence[tuple[Values, Values, Values, Values]],
     inside: str,
-    span: tuple[float, float],
+    steps: Values,
 ) -> str:
     """Lay legend, drawing and note together; the numbers go along for the pointer and for who cannot see it."""
     legend, told, series = [], [], []
-    for curve, (middle, low, mean, high) in zip(curves, thinned, strict=True):
-        good = np.isfinite(mean)
-        last, least, most = mean[good][-1], np.nanmin(low), np.nanmax(high)
-        latest = number(float(last), figure.percent)
-        legend.append(f'<li><i class="c{curve.colour}"></i>{words(curve.name)} <b>{latest}</b></li>')
+    span = float(steps[0]), float(max(steps[-1], steps[0] + 1))
+    numbers = [latest(steps, curve.values) for curve in curves]
+    shared = len({window for _, window in numbers}) == 1
+    for curve, (middle, low, mean, high), (last, window) in zip(curves, thinned, numbers, strict=True):
+        least, most = np.nanmin(low), np.nanmax(high)
+        at_end = number(last, figure.percent)
+        of = "" if shared else f" <small>{window}</small>"
+        legend.append(f'<li><i class="c{curve.colour}"></i>{words(curve.name)} <b>{at_end}</b>{of}</li>')
         told.append(
-            f"{curve.name}: {latest} at the end, lowest {number(float(least), figure.percent)}, "
+            f"{curve.name}: {at_end} ({window}), lowest {number(float(least), figure.percent)}, "
             f"highest {number(float(most), figure.percent)}"
         )
         series.append(
@@ -313,6 +354,8 @@ def _page(
                 [float(f"{v:.4g}") if math.isfinite(v) else None for v in mean],
             ]
         )
+    if shared:
+        legend.append(f"<li><small>{numbers[0][1]}</small></li>")
     if figure.line is not None:
         legend.append(f'<li><i class="bound"></i>{words(figure.line_name)}</li>')
     title = words(figure.title)

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from voxgan import presets
 from voxgan.errors import UsageError
 
-__all__ = ["settings", "words"]
+__all__ = ["command", "settings", "words"]
+
+
+def command(facts: Mapping[str, Any], config: Mapping[str, Any], model: str, out: str) -> str:
+    """Return the command that would make a run again, or an empty string where ``config.json`` does not say enough.
+
+    Parameters
+    ----------
+    facts, config : mapping
+        As for `settings`. Options that are the preset's, or no preset's but the program's own, are left out, and so
+        is the resolution, which is the data set's.
+    model : str
+        Whose options `config` are.
+    out : str
+        The new run's folder.
+    """
+    from voxgan import models
+    from voxgan.training.options import Training
+
+    options, name, data = facts.get("options"), facts.get("preset"), facts.get("data")
+    if not isinstance(options, dict) or not isinstance(name, str) or not isinstance(data, str):
+        return ""
+    try:
+        preset = presets.find(name)[1]
+        kinds: tuple[Any, ...] = (models.find(model).Config, Training)
+    except UsageError:  # of another version
+        return ""
+    usual = {field.name: field.default for kind in kinds for field in dataclasses.fields(kind)} | preset
+    chosen = {k: v for k, v in {**config, **options}.items() if k != "resolution" and k in usual and usual[k] != v}
+    typed = {k: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in chosen.items()}
+    pairs = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in typed.items() if v != ""]
+    ranks = facts.get("ranks")
+    many = isinstance(ranks, int) and ranks > 1
+    begin = ["torchrun", "--nproc-per-node", str(ranks), "-m", "voxgan"] if many else ["voxgan"]
+    return shlex.join([*begin, "train", name, data, "--out", out, *pairs])
 
 
 def settings(facts: Mapping[str, Any], config: Mapping[str, Any]) -> str:

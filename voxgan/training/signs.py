@@ -226,7 +226,8 @@ class Watch:
         what = "loss" if part == "total" else f"{part} term"
         return _between(times > 1, times < 0.5), (
             f"the {phase}'s {what} is beyond all bounds: {size:.2g} (mean size over 20 steps). At such values "
-            f"nothing is learnt, and the rates are too high. In a new run, try a much lower {_RATES.get(phase, _RATES[''])}"
+            f"nothing is learnt, and the rates are too high. In a new run, try a much lower "
+            f"{_RATES.get(phase, _RATES[''])}"
         )
 
     def _wins(self) -> bool:
