@@ -20,12 +20,14 @@ STATUS = {
     "DatasetError": 3,
     "CheckpointError": 3,
     "StorageError": 4,
+    "RankError": 4,
     "DivergedError": 5,
 }
 BUILT_IN = {
     "UsageError": ValueError,
     "InputError": ValueError,
     "StorageError": OSError,
+    "RankError": RuntimeError,
     "DivergedError": ArithmeticError,
 }
 CLASSES = {

@@ -34,7 +34,6 @@ __all__ = [
     "RankError",
     "StorageError",
     "SurfaceError",
-    "TrainingWarning",
     "UsageError",
     "VoxganError",
     "nearest",
@@ -121,10 +120,6 @@ class DivergedError(VoxganError, ArithmeticError):
     """Training left the finite numbers."""
 
     exit_status = 5
-
-
-class TrainingWarning(UserWarning):
-    """A training shows a sign of one of the known failures; the message says what to try."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -25,10 +25,10 @@ from voxgan import models, presets
 from voxgan.checkpoint import load, load_state
 from voxgan.dataset import Dataset
 from voxgan.dataset_writer import Writer
-from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageError, TrainingWarning, UsageError
+from voxgan.errors import CheckpointError, DatasetError, DivergedError, StorageError, UsageError
 from voxgan.files import exclusive
 from voxgan.models.model import Batch, Model, make_config
-from voxgan.training import Training
+from voxgan.training import Training, TrainingWarning
 from voxgan.training import options as training_options
 from voxgan.training import run as training
 from voxgan.training import step as stepping

@@ -7,5 +7,6 @@ from voxgan.training.dry_run import Estimate, estimate
 from voxgan.training.options import Training
 from voxgan.training.report import write_report
 from voxgan.training.run import resume, train
+from voxgan.training.signs import TrainingWarning
 
-__all__ = ["Estimate", "Training", "estimate", "resume", "train", "write_report"]
+__all__ = ["Estimate", "Training", "TrainingWarning", "estimate", "resume", "train", "write_report"]

@@ -44,7 +44,6 @@ from voxgan.errors import (
     MissingExtraError,
     RankError,
     StorageError,
-    TrainingWarning,
     UsageError,
     VoxganError,
 )
@@ -56,7 +55,7 @@ from voxgan.training.options import Training, check_data, check_options, matrix_
 from voxgan.training.ranks import Ranks, joined, told_once
 from voxgan.training.record import Record, read_log
 from voxgan.training.report import write_report
-from voxgan.training.signs import Watch
+from voxgan.training.signs import TrainingWarning, Watch
 from voxgan.training.step import Figures, Stepper
 
 __all__ = ["Report", "resume", "train"]
@@ -89,7 +88,7 @@ def train(
         ``samples/``, training states. Must not hold a run. Under torchrun, all processes must see it.
     report : callable, optional
         Called after every step with the step, the number of steps, and the step's figures. Warnings go to its method
-        ``say``, where it has one; else to Python's warnings, as `voxgan.errors.TrainingWarning`.
+        ``say``, where it has one; else to Python's warnings, as `voxgan.training.TrainingWarning`.
     **options
         Fields of `Training` or of the model's ``Config``; they override the preset's.
 

@@ -31,7 +31,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["SHUT", "Watch"]
+__all__ = ["SHUT", "TrainingWarning", "Watch"]
+
+
+class TrainingWarning(UserWarning):
+    """A training shows a sign of one of the known failures; the message says what to try."""
+
 
 SHUT = 200
 """So many steps in a row with D's gate shut are a sign; healthy runs stayed below 45."""
