@@ -572,7 +572,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a locale without ³ or é is no reason to stop
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run(*_without_debug(tokens)))
+    sys.exit(_run(*_without_debug(tokens), ends=True))
 
 
 def _without_debug(tokens: Sequence[str]) -> tuple[list[str], bool]:
@@ -582,7 +582,7 @@ def _without_debug(tokens: Sequence[str]) -> tuple[list[str], bool]:
     return [*kept, *tokens[end:]], len(kept) < end
 
 
-def _run(tokens: list[str], debug: bool) -> int:
+def _run(tokens: list[str], debug: bool, ends: bool = False) -> int:
     try:
         app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -591,7 +591,8 @@ def _run(tokens: list[str], debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt as stop:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
+        if ends:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # we are leaving already
         if _is_first():
             print(f"voxgan: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
