@@ -30,7 +30,7 @@ WORDS = {  # what a field of type str may say
     "prior": ("uniform", "normal"),
     "adversarial": adversarial.names(),
     "reconstruction": ("bce_dice", "l2"),
-    "precision": ("fp32", "tf32", "bf16"),
+    "precision": ("fp32", "tf32", "bf16", "auto"),
     "views": ("auto", "stored", "drawn"),
     "device": ("auto", "cpu"),
 }

@@ -203,7 +203,7 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu", pre
         Where its weights go.
     precision : {"fp32", "bf16"}
         In which shapes are computed (`Model.precision`): bf16 is faster where the processor has it, and moves a few
-        voxels.
+        voxels; elsewhere it is fp32.
 
     Returns
     -------

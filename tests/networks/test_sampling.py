@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import voxgan
 from voxgan.models.gan3d import GAN3D, Config
-from voxgan.networks import Generator, sampling
+from voxgan.networks import Generator, sampling, winograd
 from voxgan.networks.sampling import Sampler, SamplingForm
 
 PACKS = sampling._can_pack(torch.float32)
@@ -52,7 +52,7 @@ def plainly(generator: Generator, z: Tensor) -> Tensor:
 def test_equals_the_layers_run_plainly(resolution: int, packs: bool) -> None:
     generator = spread(Generator(resolution, width=2 if resolution == 128 else 4))
     form = SamplingForm(generator)
-    assert form._packs is packs
+    assert {type(layer) for layer in form._hidden} == {sampling._Packed if packs else sampling._Plain}
     for batch in (1, 3):
         z = torch.randn(batch, 200)
         plain = plainly(generator, z)
@@ -60,6 +60,13 @@ def test_equals_the_layers_run_plainly(resolution: int, packs: bool) -> None:
         torch.testing.assert_close(form(z), plain, atol=1e-5, rtol=1e-5)
 
 
+@pytest.fixture
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in bfloat16 where the processor has it not, too: slowly."""
+    monkeypatch.setattr(sampling, "has_bfloat16", lambda device: True)
+
+
+@pytest.mark.usefixtures("bfloat16")
 def test_in_bfloat16_is_near(generator: Generator, packs: bool) -> None:
     z = torch.randn(3, 200)
     found, plain = SamplingForm(generator, "bf16")(z), plainly(generator, z)
@@ -67,11 +74,34 @@ def test_in_bfloat16_is_near(generator: Generator, packs: bool) -> None:
     assert 0 < (found - plain).abs().max() < 0.05
 
 
+def test_without_bfloat16_is_single_precision(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampling, "has_bfloat16", lambda device: False)
+    z = torch.randn(3, 200)
+    assert torch.equal(SamplingForm(generator, "bf16")(z), SamplingForm(generator)(z))
+
+
+def test_wide_layers_by_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_outruns_convolutions", lambda: True)
+    monkeypatch.setattr(winograd, "_MANY_WEIGHTS", 0)
+    generator = spread(Generator(64, width=32))  # channels 256, 128, 64, 32
+    form = SamplingForm(generator)
+    first, *others = form._hidden
+    assert not isinstance(first, sampling._Winograd)
+    assert len(others) == 2 and all(isinstance(layer, sampling._Winograd) for layer in others)
+    z = torch.randn(5, 200)
+    plain = plainly(generator, z)
+    assert plain.std() > 0.02
+    for batch in (1, 5):  # one shape alone, and parts of which the last is smaller
+        torch.testing.assert_close(form(z[:batch]), plain[:batch], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_keeps_more_of_z_than_bfloat16_does(generator: Generator) -> None:
     z = 1 + 0.003 * torch.rand(4, 200)  # bfloat16 holds no number between 1 and 1.0078
     assert SamplingForm(generator, "bf16")(z).std(0).max() > 0
 
 
+@pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize("name", ["furniture", "chairs-gan3d"])
 def test_shipped_models_give_the_same_shapes(name: str) -> None:
     model = voxgan.load(name)
@@ -87,13 +117,14 @@ def test_shipped_models_give_the_same_shapes(name: str) -> None:
 
 def test_batch_sizes_are_remembered_up_to_a_limit(generator: Generator) -> None:
     form = SamplingForm(generator)
-    if not form._packs:
+    (layer,) = form._hidden
+    if not isinstance(layer, sampling._Packed):
         pytest.skip("oneDNN's own functions are not usable here")
     z = torch.randn(9, 200)
     whole = form(z)
     for batch in (1, 2, 3, 4, 5, 1, 9):
         torch.testing.assert_close(form(z[:batch]), whole[:batch], atol=1e-5, rtol=1e-5)
-    assert len(form._packed) == sampling._MAX_PACKED and list(form._packed)[-2:] == [1, 9]
+    assert len(layer.packed) == sampling._MAX_PACKED and [shape[0] for shape in layer.packed][-2:] == [1, 9]
 
 
 def test_functions_that_compute_something_else_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,9 +132,9 @@ def test_functions_that_compute_something_else_are_not_used(monkeypatch: pytest.
         raise RuntimeError("no kernel")
 
     try:
-        for wrong in (lambda x, weight, bias: torch.zeros(2, 6, 6, 6, 6), failing):
+        for wrong in (lambda layer, x: torch.zeros(2, 6, 6, 6, 6), failing):
             sampling._can_pack.cache_clear()
-            monkeypatch.setattr(sampling, "_packed_layer", wrong)
+            monkeypatch.setattr(sampling._Packed, "__call__", wrong)
             assert not sampling._can_pack(torch.float32)
     finally:
         sampling._can_pack.cache_clear()

@@ -197,10 +197,14 @@ def test_options_that_cannot_work_together(options: dict[str, Any], pack: int, r
 
 
 def test_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxgan.training.options.has_bfloat16", lambda device: True)
     check_options(Config(), Training(precision="bf16"), ALONE)
-    monkeypatch.setattr("voxgan.training.options._has_bf16", lambda device: False)
-    with pytest.raises(UsageError, match="precision=bf16: this cpu has no bfloat16; take precision=fp32"):
+    assert Training(precision="auto").on(CPU).precision == "bf16"
+    monkeypatch.setattr("voxgan.training.options.has_bfloat16", lambda device: False)
+    with pytest.raises(UsageError, match=r"precision=bf16: this cpu does not .* take precision=fp32, or auto"):
         check_options(Config(), Training(precision="bf16"), ALONE)
+    assert Training(precision="auto").on(CPU).precision == "fp32"
+    assert Training(precision="tf32").on(CPU).precision == "tf32"
 
 
 def test_more_ranks_than_shapes(tiny_data: Path) -> None:

@@ -258,7 +258,10 @@ class Model(nn.Module):
 
     @property
     def precision(self) -> str:
-        """In which precision `decode` computes: "fp32", or "bf16", which is faster and moves a few voxels."""
+        """In which precision `decode` computes: "fp32", or "bf16", which is faster and moves a few voxels.
+
+        A processor without bfloat16 computes in single precision all the same.
+        """
         return self._precision
 
     @precision.setter

@@ -3,20 +3,25 @@
 A convolution of kernel 4 and stride 2 with one channel on its wide side keeps a processor's vector units idle. Both
 directions become a convolution of kernel 2 over eight channels, one for each corner of a 2×2×2 block.
 
-The deepest layers have millions of weights and few places to apply them to. On a CPU, in bfloat16, they are matrix
-products over neighbourhoods written side by side.
+On a CPU, in bfloat16, the deepest layers, which have millions of weights and few places to apply them to, are matrix
+products (`voxgan.networks.neighbourhoods`). In single precision, where the processor lacks AVX-512, wide layers are
+computed with fewer multiplications (`voxgan.networks.winograd`).
 
 All functions give gradients of any order, and none changes the layout of the weights, which is the paper's.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv3d, conv_transpose3d, pad
+from torch.nn.functional import conv3d, conv_transpose3d
+
+from voxgan.networks import neighbourhoods, winograd
+from voxgan.networks.derivatives import Way, convolved, convolved_transposed
 
 __all__ = [
     "block_kernel",
@@ -25,6 +30,7 @@ __all__ = [
     "conv_by_blocks",
     "conv_transpose",
     "conv_transpose_by_blocks",
+    "has_bfloat16",
     "unblock",
 ]
 
@@ -39,6 +45,23 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     if device != "meta" and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return x.dtype
+
+
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16; on a CPU that does not, it is dozens of times slower than fp32.
+
+    Examples
+    --------
+    >>> isinstance(has_bfloat16(torch.device("cpu")), bool)
+    True
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return True
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return True if asked is None else bool(asked())
 
 
 def conv(x: Tensor, weight: Tensor) -> Tensor:
@@ -62,8 +85,8 @@ def conv(x: Tensor, weight: Tensor) -> Tensor:
     True
     """
     x = x.to(compute_dtype(x))
-    if _is_deep(x, weight, len(x) * (x.shape[2] // 2) ** 3):
-        return cast(Tensor, _Convolve.apply(x, weight, None))  # type: ignore[no-untyped-call]
+    if way := _way(x, weight, x.shape[2] // 2):
+        return convolved(x, weight, way)
     x = _laid_out(x, weight)
     return conv3d(x, _laid_out_weight(weight, x), stride=2, padding=1)
 
@@ -88,8 +111,8 @@ def conv_transpose(x: Tensor, weight: Tensor) -> Tensor:
     True
     """
     x = x.to(compute_dtype(x))
-    if _is_deep(x, weight, len(x) * x.shape[2] ** 3):
-        return cast(Tensor, _ConvolveTransposed.apply(x, weight, None))  # type: ignore[no-untyped-call]
+    if way := _way(x, weight, x.shape[2]):
+        return convolved_transposed(x, weight, way)
     x = _laid_out(x, weight)
     return conv_transpose3d(x, _laid_out_weight(weight, x), stride=2, padding=1)
 
@@ -201,14 +224,16 @@ class _Unblock(torch.autograd.Function):
 _BEGINNINGS = list(itertools.product((1, 0), repeat=3))
 
 
-def _is_deep(x: Tensor, weight: Tensor, places: int) -> bool:
-    """Whether matrix products are faster; `places` is how many cells the smaller of the two volumes has."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.bfloat16
-        and weight.numel() >= _MANY_WEIGHTS
-        and places <= _FEW_PLACES
-    )
+def _way(x: Tensor, weight: Tensor, side: int) -> Way | None:
+    """Return what computes a layer faster than oneDNN; `side` is that of the smaller of the two volumes."""
+    if x.device.type != "cpu":
+        return None
+    if x.dtype == torch.bfloat16 and weight.numel() >= _MANY_WEIGHTS and len(x) * side**3 <= _FEW_PLACES:
+        return neighbourhoods
+    real = type(x) is Tensor  # those who only count operations shall count torch's
+    if real and x.dtype == torch.float32 and winograd.pays(weight, len(x), side):
+        return winograd
+    return None
 
 
 def _laid_out(x: Tensor, weight: Tensor) -> Tensor:
@@ -228,90 +253,14 @@ def _laid_out_weight(weight: Tensor, x: Tensor) -> Tensor:
     return cast(Tensor, _LaidOut.apply(weight, x.dtype))  # type: ignore[no-untyped-call]
 
 
-def _channels_last(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    # Two copies: one that changes type and order at once is slower than both.
-    return weight.to(dtype).contiguous(memory_format=torch.channels_last_3d)
-
-
 class _LaidOut(torch.autograd.Function):
     """Weights in another type, channels last; their gradient comes back in their own, in one copy."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, dtype: torch.dtype) -> Tensor:
         ctx.dtype = weight.dtype
-        return _channels_last(weight, dtype)
+        return neighbourhoods.prepared(weight, dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0].to(ctx.dtype, memory_format=torch.contiguous_format), None
-
-
-# A convolution, its transpose, and the product that gives the gradient of their weights are each other's derivatives:
-# written with one another, they can be derived as often as one likes. Below, `wide` is (B, C, 2S, 2S, 2S), `narrow`
-# (B, D, S, S, S), and the weights (D, C, 4, 4, 4) of both directions alike; `low` are these weights in the type of the
-# activations and channels last, where they have been made.
-
-
-def _neighbourhoods(wide: Tensor) -> Tensor:
-    """Return the 4×4×4 neighbourhood of each cell of the narrow volume as a row, (B·S³, 64·C)."""
-    batch, channels, side = wide.shape[0], wide.shape[1], wide.shape[2] // 2
-    padded = pad(wide.permute(0, 2, 3, 4, 1), (0, 0, 1, 1, 1, 1, 1, 1)).contiguous()
-    stride = padded.stride()
-    shape = (batch, side, side, side, 4, 4, 4, channels)
-    return padded.as_strided(shape, (stride[0], *(2 * s for s in stride[1:4]), *stride[1:])).reshape(
-        batch * side**3, 64 * channels
-    )
-
-
-def _rows(narrow: Tensor) -> Tensor:
-    """Return the channels of each cell as a row, (B·S³, D)."""
-    return narrow.permute(0, 2, 3, 4, 1).reshape(-1, narrow.shape[1])
-
-
-class _Convolve(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, wide: Tensor, weight: Tensor, low: Tensor | None) -> Tensor:
-        low = _channels_last(weight, wide.dtype) if low is None else low
-        ctx.save_for_backward(wide, weight, low)
-        side = wide.shape[2] // 2
-        rows = _neighbourhoods(wide) @ low.permute(0, 2, 3, 4, 1).reshape(len(weight), -1).t()
-        return rows.reshape(len(wide), side, side, side, len(weight)).permute(0, 4, 1, 2, 3)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (wide, weight, low), narrow = ctx.saved_tensors, gradients[0]
-        of_wide = _ConvolveTransposed.apply(narrow, weight, low) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
-        of_weight = _WeightGradient.apply(wide, narrow, weight.dtype) if ctx.needs_input_grad[1] else None  # type: ignore[no-untyped-call]
-        return of_wide, of_weight, None
-
-
-class _ConvolveTransposed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, narrow: Tensor, weight: Tensor, low: Tensor | None) -> Tensor:
-        low = _channels_last(weight, narrow.dtype) if low is None else low
-        ctx.save_for_backward(narrow, weight, low)
-        narrow = narrow.contiguous(memory_format=torch.channels_last_3d)
-        return conv_transpose3d(narrow, low, stride=2, padding=1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (narrow, weight, low), wide = ctx.saved_tensors, gradients[0]
-        of_narrow = _Convolve.apply(wide, weight, low) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
-        of_weight = _WeightGradient.apply(wide, narrow, weight.dtype) if ctx.needs_input_grad[1] else None  # type: ignore[no-untyped-call]
-        return of_narrow, of_weight, None
-
-
-class _WeightGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, wide: Tensor, narrow: Tensor, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(wide, narrow)
-        matrix = _rows(narrow).t() @ _neighbourhoods(wide)
-        matrix = matrix.reshape(-1, 4, 4, 4, wide.shape[1]).permute(0, 4, 1, 2, 3)
-        return matrix.to(dtype, memory_format=torch.contiguous_format)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        (wide, narrow), weight = ctx.saved_tensors, gradients[0]
-        of_wide = _ConvolveTransposed.apply(narrow, weight, None) if ctx.needs_input_grad[0] else None  # type: ignore[no-untyped-call]
-        of_narrow = _Convolve.apply(wide, weight, None) if ctx.needs_input_grad[1] else None  # type: ignore[no-untyped-call]
-        return of_wide, of_narrow, None

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv3d, conv_transpose3d
 
-from voxgan.networks.forms import block_kernel, unblock
+from voxgan.networks import winograd
+from voxgan.networks.forms import block_kernel, has_bfloat16, unblock
 from voxgan.networks.generator import Generator
 
 __all__ = ["PRECISIONS", "Sampler", "SamplingForm"]
@@ -24,23 +25,60 @@ __all__ = ["PRECISIONS", "Sampler", "SamplingForm"]
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 _MAX_PACKED = 4  # batch sizes for which packed weights are kept
+_MAX_BATCH = 32  # shapes that are sampled at once
 _PROBES = 64  # numbers of a tensor that are looked at for changes
 
 # stride, padding, output padding and dilation of a hidden layer, in the order of oneDNN's own functions
 _PLAN = ([1, 1, 1], [0, 0, 0], [2, 2, 2], [1, 1, 1], 1)
 
 
-def _pack(weight: Tensor, shape: Iterable[int]) -> Tensor:
-    return cast(Tensor, torch.ops.mkldnn._reorder_convolution_transpose_weight(weight, *_PLAN, list(shape)))
+Layer = Callable[[Tensor], Tensor]
 
 
-def _packed_layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    run = torch.ops.mkldnn._convolution_transpose_pointwise
-    return cast(Tensor, run(x, weight, bias, *_PLAN, "relu", [], ""))
+class _Plain:
+    """A transposed convolution, its bias and its ReLU, as torch computes it."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight.contiguous(memory_format=torch.channels_last_3d), bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return conv_transpose3d(x, self.weight, self.bias, stride=2, padding=1).relu_()
 
 
-def _plain_layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return conv_transpose3d(x, weight, bias, stride=2, padding=1).relu_()
+class _Packed:
+    """The same as oneDNN computes it, its weights laid out as it wants them: differently for each batch size."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias = weight.contiguous(memory_format=torch.channels_last_3d), bias
+        self.packed: dict[tuple[int, ...], Tensor] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        run = torch.ops.mkldnn._convolution_transpose_pointwise
+        return cast(Tensor, run(x, self._packed_for(x.shape), self.bias, *_PLAN, "relu", [], ""))
+
+    def _packed_for(self, shape: torch.Size) -> Tensor:
+        with self._lock:
+            found = self.packed.pop(tuple(shape), None)
+            if found is None:
+                found = torch.ops.mkldnn._reorder_convolution_transpose_weight(self.weight, *_PLAN, list(shape))
+                while len(self.packed) >= _MAX_PACKED:
+                    self.packed.pop(next(iter(self.packed)))
+            self.packed[tuple(shape)] = found  # the last used one last
+            return found
+
+
+class _Winograd:
+    """The same with fewer products (`voxgan.networks.winograd`), where there are enough shapes for that."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, otherwise: Layer) -> None:
+        self.weight, self.bias, self.otherwise = weight, bias, otherwise
+        self.prepared = winograd.prepared(weight)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if winograd.pays(self.weight, len(x), x.shape[2]):
+            return winograd.grow(x, self.prepared, self.bias, rectified=True)
+        return self.otherwise(x)
 
 
 @functools.cache
@@ -54,9 +92,8 @@ def _can_pack(dtype: torch.dtype) -> bool:
         torch.randn(shape, generator=source).to(dtype) for shape in ((2, 8, 3, 3, 3), (8, 6, 4, 4, 4), 6)
     )
     x = x.contiguous(memory_format=torch.channels_last_3d)
-    weight = weight.contiguous(memory_format=torch.channels_last_3d)
     try:
-        found = _packed_layer(x, _pack(weight, x.shape), bias)
+        found = _Packed(weight, bias)(x)
     except (RuntimeError, AttributeError, NotImplementedError, TypeError):
         return False
     expected = conv_transpose3d(x.float(), weight.float(), bias.float(), stride=2, padding=1).relu_()
@@ -77,7 +114,7 @@ class SamplingForm:
         Its weights are copied.
     precision : {"fp32", "bf16"}
         Of the layers. In bfloat16 a few voxels near the surface, where occupancy is about ½, come out on the other
-        side.
+        side. A device without bfloat16 computes in single precision, which is faster there.
 
     Raises
     ------
@@ -95,7 +132,9 @@ class SamplingForm:
     def __init__(self, generator: Generator, precision: str = "fp32") -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
-        self.precision, self.dtype = precision, PRECISIONS[precision]
+        self.precision = precision
+        device = next(generator.parameters()).device
+        self.dtype = PRECISIONS[precision] if has_bfloat16(device) else torch.float32
         convolutions = [layer for layer in generator.layers if isinstance(layer, nn.ConvTranspose3d)]
         norms = [layer for layer in cast(Iterable[Any], generator.layers) if hasattr(layer, "running_var")]
         with torch.no_grad():
@@ -109,25 +148,34 @@ class SamplingForm:
             self._first = first.to(self.dtype).permute(0, 2, 3, 4, 1).reshape(len(first), -1).contiguous()
             self._first_bias = biases[0].repeat(64)
             self._hidden = [
-                (weight.to(self.dtype, memory_format=torch.channels_last_3d), bias)
-                for weight, bias in zip(hidden, biases[1:], strict=True)
+                self._layer(weight, bias, 4 * 2**place)
+                for place, (weight, bias) in enumerate(zip(hidden, biases[1:], strict=True))
             ]
             self._last = block_kernel(convolutions[-1].weight).to(self.dtype)
-        self._packs = self._first.device.type == "cpu" and _can_pack(self.dtype)
-        self._packed: dict[int, list[Tensor]] = {}
-        self._lock = threading.Lock()
+
+    def _layer(self, weight: Tensor, bias: Tensor, side: int) -> Layer:
+        """Return the fastest form of a middle layer whose input has this side."""
+        low = weight.to(self.dtype)
+        if weight.device.type != "cpu":
+            return _Plain(low, bias)
+        layer = (_Packed if _can_pack(self.dtype) else _Plain)(low, bias)
+        if self.dtype == torch.float32 and winograd.pays(weight, _MAX_BATCH, side):
+            return _Winograd(weight, bias, layer)
+        return layer
 
     def __call__(self, z: Tensor) -> Tensor:
         """Return occupancy in (0, 1), float32 (B, 1, R, R, R), for latents (B, L)."""
         with torch.no_grad(), torch.autocast(z.device.type, enabled=False):
             x = self._first_layer(z).relu_().reshape(len(z), 4, 4, 4, -1).permute(0, 4, 1, 2, 3)
-            if self._packs and len(z):
-                for weight, (_, bias) in zip(self._packed_weights(len(z)), self._hidden, strict=True):
-                    x = _packed_layer(x, weight, bias)
-            else:
-                for weight, bias in self._hidden:
-                    x = _plain_layer(x, weight, bias)
-            return unblock(conv3d(x, self._last, padding=1)).float().sigmoid_()
+            *hidden, largest = self._hidden
+            for layer in hidden:
+                x = layer(x)
+            if isinstance(largest, _Winograd):  # in parts, whose volumes stay near the processor
+                return torch.cat([self._finish(part, largest) for part in torch.split(x, 2)])
+            return self._finish(x, largest)
+
+    def _finish(self, x: Tensor, largest: Layer) -> Tensor:
+        return unblock(conv3d(largest(x), self._last, padding=1)).float().sigmoid_()
 
     def _first_layer(self, z: Tensor) -> Tensor:
         if self.dtype == torch.float32:
@@ -138,20 +186,6 @@ class SamplingForm:
         low = (z - high).to(self.dtype)
         x, lost = torch.chunk(torch.cat([high, low]) @ self._first, 2)
         return x.add_(lost).add_(self._first_bias)
-
-    def _packed_weights(self, batch: int) -> list[Tensor]:
-        """Weights of the middle layers for this batch size: oneDNN's layout depends on the whole input's shape."""
-        with self._lock:
-            packed = self._packed.pop(batch, None)
-            if packed is None:
-                packed = []
-                for weight, _ in self._hidden:
-                    side = 4 * 2 ** len(packed)
-                    packed.append(_pack(weight, (batch, len(weight), side, side, side)))
-                while len(self._packed) >= _MAX_PACKED:
-                    self._packed.pop(next(iter(self._packed)))
-            self._packed[batch] = packed  # the last used one last
-            return packed
 
 
 class Sampler:

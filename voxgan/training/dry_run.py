@@ -315,6 +315,7 @@ def _resolved(model: str, data: str | Path, ranks: int, options: Mapping[str, An
         if not wanted:
             from_data["classes"] = tuple(dataset.classes)
         config, training = split_options(kind, {**merged, **from_data})
+        training = training.on(group.device)
         check_data(kind, config, training, dataset, group)
         facts = Data(Path(data), dataset.resolution, len(dataset), config.classes, dataset.num_views)
     values = {**dataclasses.asdict(config), **dataclasses.asdict(training)}

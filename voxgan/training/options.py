@@ -19,12 +19,13 @@ from voxgan import models, presets
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, MissingExtraError, UsageError, nearest
 from voxgan.models.model import Model, make_config
+from voxgan.networks.forms import has_bfloat16
 from voxgan.training.ranks import Ranks
 from voxgan.voxels import FILL
 
 __all__ = ["Training", "check_data", "check_options", "matrix_precision", "resolve", "split_options"]
 
-_PRECISIONS = ("bf16", "fp32", "tf32")
+_PRECISIONS = ("auto", "bf16", "fp32", "tf32")
 
 
 @contextlib.contextmanager
@@ -56,9 +57,10 @@ class Training:
         memory for a part, not for the whole. Batch norm sees a part at a time.
     seed : int
         Of weights, data order, augmentation and noise.
-    precision : {"fp32", "tf32", "bf16"}
+    precision : {"fp32", "tf32", "bf16", "auto"}
         bf16 computes convolutions in bfloat16; weights, losses and batch statistics stay in single precision. tf32
-        rounds the factors of products to 10 bits on NVIDIA GPUs.
+        rounds the factors of products to 10 bits on NVIDIA GPUs. "auto" is bf16 on devices that have it, else fp32,
+        and which of them it was stays with the run.
     checkpointing : bool
         Keep no activations of generator and discriminator; compute them again for the gradients.
     sync_batch_norm : bool
@@ -142,6 +144,18 @@ class Training:
         if self.retries > 100:
             raise UsageError(f"retries={self.retries}: expected at most 100")
 
+    def on(self, device: torch.device) -> Training:
+        """Return these options with the precision that "auto" means on a device.
+
+        Examples
+        --------
+        >>> Training(precision="auto").on(torch.device("cpu")).precision in ("bf16", "fp32")
+        True
+        """
+        if self.precision != "auto":
+            return self
+        return dataclasses.replace(self, precision="bf16" if has_bfloat16(device) else "fp32")
+
 
 def split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, Training]:
     """Sort options into the model's and the training's."""
@@ -204,19 +218,12 @@ def check_options(config: Any, training: Training, ranks: Ranks) -> None:
     device = ranks.device
     if training.precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise UsageError(f"precision=tf32 needs an NVIDIA GPU of 2020 or later, this is {device.type}; take fp32")
-    if training.precision == "bf16" and not _has_bf16(device):
-        raise UsageError(f"precision=bf16: this {device.type} has no bfloat16; take precision=fp32")
+    if training.precision == "bf16" and not has_bfloat16(device):
+        raise UsageError(
+            f"precision=bf16: this {device.type} does not compute in bfloat16; take precision=fp32, or auto"
+        )
     if training.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("tensorboard", "tensorboard", "tensorboard=true")
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
-        return True
-    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return True if asked is None else bool(asked())
 
 
 def check_data(kind: type[Model], config: Any, training: Training, dataset: Dataset, ranks: Ranks) -> None:

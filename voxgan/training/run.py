@@ -122,6 +122,7 @@ def train(
             merged.setdefault("resolution", dataset.resolution)
             merged["classes"] = wanted or tuple(dataset.classes)
             config, training = split_options(kind, merged)
+            training = training.on(ranks.device)
             check_data(kind, config, training, dataset, ranks)
             torch.manual_seed(step_seed(training.seed, -1))
             network = kind(config)
@@ -197,11 +198,12 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
         former = dict(facts["options"])
         facts["options"].update(changes)
         training = make_config(Training, facts["options"])
-        facts["options"] = dataclasses.asdict(training)
         if data is not None:
             facts["data"] = str(Path(data).resolve())
     with joined(training.device) as ranks, contextlib.ExitStack() as held:
         with ranks.together():
+            training = training.on(ranks.device)
+            facts["options"] = dataclasses.asdict(training)
             torch.manual_seed(step_seed(training.seed, -1))
             network = checkpoint.build(content)
             check_options(network.config, training, ranks)
