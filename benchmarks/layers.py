@@ -4,10 +4,10 @@
 
 GFLOP/s of the layer forwards, of the gradient of its input, and of the gradient of its weights, in our form
 (`voxgan.networks.forms`) and the plain one (torch's function on tensors in its default layout), with the layer's
-arithmetic counted as the plain form needs it. ``peak`` is the same of a large matrix product and of a convolution of
-128 × 128 channels over 32³, in the same run. Weights are in single precision in both forms, as in training: what it
-takes to bring them to bfloat16, and their gradients back, is counted. The last table is one step of the training
-engine by kind of work.
+arithmetic counted as the plain form needs it (so one that needs fewer products may be above the peak). ``peak`` is the
+same of a large matrix product and of a convolution of 128 × 128 channels over 32³, in the same run. Weights are in
+single precision in both forms, as in training: what it takes to bring them to bfloat16, and their gradients back, is
+counted. The last table is one step of the training engine by kind of work.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
+    known = list(PRECISIONS) if forms.has_bfloat16(torch.device("cpu")) else ["fp32"]
+    parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=known, help="%(default)s")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -6,7 +6,8 @@
 evaluation mode at that batch size; the form is taken from a `Sampler`, as `Model.decode` does, which includes the look
 whether weights have changed. ``bf16_iou`` is the mean IoU of bfloat16's occupancy with the plain layers' in single
 precision on the shipped, trained models (the worse of them), and ``fp32_flips`` the largest share of voxels that lie
-on another side of ½ in single precision.
+on another side of ½ in single precision. ``bfloat16`` says whether the processor computes in it; where it does not, the
+form asked for in bf16 computes in single precision, and so do its figures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rounds import Rounds, Work
 
 import voxgan
 from voxgan.networks import Generator
+from voxgan.networks.forms import has_bfloat16
 from voxgan.networks.sampling import Sampler
 
 SHIPPED = ("furniture", "chairs-gan3d")
@@ -85,14 +87,18 @@ def main() -> None:
                     ratios[f"{name}_b{batch}"] = round(seconds["plain"] / taken, 2)
     torch.set_num_threads(options.threads)
     found = agreement(options.shapes)
+    bfloat16 = has_bfloat16(torch.device("cpu"))
     if options.json:
-        print(json.dumps(ratios | found | {"milliseconds": milliseconds, "threads": options.threads}))
+        facts = {"milliseconds": milliseconds, "threads": options.threads, "bfloat16": bfloat16}
+        print(json.dumps(ratios | found | facts))
         return
     print(f"64³, width 64, {options.threads} threads; times faster than the plain layers")
     for name, ratio in ratios.items():
         print(f"  {name:10}{ratio:6.2f} ×   {milliseconds[f'{name}_ms']:8.1f} ms")
     for batch in options.batches:
         print(f"  plain_b{batch:<4}{milliseconds[f'plain_b{batch}_ms']:19.1f} ms")
+    if not bfloat16:
+        print("this processor does not compute in bfloat16: what is called bf16 is single precision")
     print(f"bfloat16 against single precision: IoU {found['bf16_iou']:.4f}")
     print(f"single precision against the plain layers: {found['fp32_flips']:.1e} of the voxels differ")
 

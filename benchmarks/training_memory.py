@@ -24,12 +24,14 @@ import torch
 from training_step import real_shapes
 
 from voxgan.models.gan3d import GAN3D, Config
+from voxgan.networks.forms import has_bfloat16
 from voxgan.training import Training
 from voxgan.training.ranks import ALONE
 from voxgan.training.run import keep_freed_memory
 from voxgan.training.step import Stepper
 
-SETTINGS = ("fp32", "fp32+checkpointing", "fp32+accumulate=4", "bf16", "bf16+checkpointing", "bf16+accumulate=4")
+PRECISIONS = ("fp32", "bf16") if has_bfloat16(torch.device("cpu")) else ("fp32",)
+SETTINGS = [name + rest for name in PRECISIONS for rest in ("", "+checkpointing", "+accumulate=4")]
 
 
 def parsed(setting: str) -> dict[str, Any]:

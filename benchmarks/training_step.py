@@ -7,6 +7,7 @@
 computes the generated batch once and no gradient in vain; ``usual`` is what public re-implementations compute
 (`plain.Plain.usual_step`). The engine's step has everything in it that a training's has: unpacking and mirroring of
 the batch, the figures of the step, checks of the gradients, the moving average of the weights. D always learns.
+On a processor that does not compute in bfloat16, ``precision=bf16`` is refused, and its figures are null.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from plain import Plain
 from rounds import Rounds, Work
 
 from voxgan.models.gan3d import GAN3D, Config
+from voxgan.networks.forms import has_bfloat16
 from voxgan.training import Training
 from voxgan.training.ranks import ALONE
 from voxgan.training.run import keep_freed_memory
@@ -64,11 +66,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     makers = {name: functools.partial(plain, options.batch, name) for name in ("careful", "usual")}
-    makers |= {name: functools.partial(ours, options.batch, name) for name in ("fp32", "bf16")}
+    precisions = ("fp32", "bf16") if has_bfloat16(torch.device("cpu")) else ("fp32",)
+    makers |= {name: functools.partial(ours, options.batch, name) for name in precisions}
     with Rounds(makers, options.threads) as rounds:
         seconds = rounds.seconds(options.repeat)
     ratios = {
-        f"{name}_vs_{other}": round(seconds[other] / seconds[name], 2)
+        f"{name}_vs_{other}": round(seconds[other] / seconds[name], 2) if name in precisions else None
         for name in ("fp32", "bf16")
         for other in ("careful", "usual")
     }
@@ -78,7 +81,7 @@ def main() -> None:
         return
     print(f"64³, width 64, batch {options.batch}, {options.threads} threads")
     for name, ratio in ratios.items():
-        print(f"  {name:18}{ratio:6.2f} ×")
+        print(f"  {name:18}" + ("   not on this processor" if ratio is None else f"{ratio:6.2f} ×"))
     for name, taken in milliseconds.items():
         print(f"  {name:18}{taken:8.1f}")
 

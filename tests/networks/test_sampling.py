@@ -102,9 +102,14 @@ def test_bfloat16_keeps_more_of_z_than_bfloat16_does(generator: Generator) -> No
 
 
 @pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize("by_winograd", [False, True])
 @pytest.mark.parametrize("name", ["furniture", "chairs-gan3d"])
-def test_shipped_models_give_the_same_shapes(name: str) -> None:
+def test_shipped_models_give_the_same_shapes(name: str, by_winograd: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_outruns_convolutions", lambda: by_winograd)
+    monkeypatch.setattr(winograd, "_MANY_WEIGHTS", 0)  # these are narrow
     model = voxgan.load(name)
+    by = [isinstance(layer, sampling._Winograd) for layer in SamplingForm(model.generator)._hidden]
+    assert by == ([False, True, True] if by_winograd else [False, False, False])
     z = model.sample_latents(8, seed=7)
     plain = plainly(model.generator, z)[:, 0] > 0.5
     full = torch.from_numpy(model.decode(z).occupancy) > 0.5

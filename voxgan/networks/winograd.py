@@ -105,9 +105,12 @@ def _filter(g: Tensor, u: Tensor) -> None:
     u[3].copy_(g[1])
 
 
-def _unfilter(u: Tensor) -> Tensor:
+def _unfilter(u: Tensor, g: Tensor) -> None:
     half = u[1:3] * 0.5
-    return torch.stack([u[0] + half[0] + half[1], u[3] + half[0] - half[1]])
+    torch.add(half[0], half[1], out=g[0])
+    torch.sub(half[0], half[1], out=g[1])
+    g[0] += u[0]
+    g[1] += u[3]
 
 
 def _windows(x: Tensor, axis: int) -> Tensor:
@@ -137,8 +140,12 @@ def pays(weight: Tensor, batch: int, side: int) -> bool:
     >>> pays(torch.empty(16, 8, 4, 4, 4), batch=8, side=16)
     False
     """
-    wide_enough = weight.numel() >= _MANY_WEIGHTS and weight.shape[1] >= 32
-    return wide_enough and side >= 8 and batch * _tiles(side) ** 3 >= _FEW_TILES and _outruns_convolutions()
+    return (
+        weight.numel() >= _MANY_WEIGHTS
+        and side >= 8
+        and batch * _tiles(side) ** 3 >= _FEW_TILES
+        and _outruns_convolutions()
+    )
 
 
 def prepared(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -153,20 +160,21 @@ def prepared(weight: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     # Of an axis' kernel index 2a + b, a is the tap, the later input first, and b the cell of the block.
     u = weight.detach().to(dtype).reshape(d, c, 64).transpose(1, 2).contiguous().view(d, 2, 2, 2, 2, 2, 2, c)
     u = u.flip(1, 3, 5).permute(3, 5, 1, 0, 2, 4, 6, 7).reshape(2, 2, 2, d, 8 * c)  # taps of y, z, x
-    for axis in (1, 0, 2):  # z, y, x
-        u = u.movedim(axis, 0)
-        wider = u.new_empty(4, *u.shape[1:])
-        _filter(u, wider)
-        u = wider.movedim(0, axis)
-    return u.reshape(16, 4, d, 8 * c)
+    for axis in range(3):
+        wider = u.new_empty(*u.shape[:axis], 4, *u.shape[axis + 1 :])
+        _filter(u.movedim(axis, 0), wider.movedim(axis, 0))
+        u = wider
+    return u.view(16, 4, d, 8 * c)
 
 
 def _unfiltered(u: Tensor, channels: int) -> Tensor:
     """Return the adjoint of `prepared`: (16, 4, D, 8·C) → (D, C, 4, 4, 4)."""
     d, c = u.shape[2], channels
     u = u.view(4, 4, 4, d, 8 * c)
-    for axis in (2, 0, 1):
-        u = _unfilter(u.movedim(axis, 0)).movedim(0, axis)
+    for axis in (2, 1, 0):
+        fewer = u.new_empty(*u.shape[:axis], 2, *u.shape[axis + 1 :])
+        _unfilter(u.movedim(axis, 0), fewer.movedim(axis, 0))
+        u = fewer
     u = u.reshape(2, 2, 2, d, 2, 2, 2, c).permute(3, 2, 4, 0, 5, 1, 6, 7).flip(1, 3, 5)
     return u.reshape(d, 64, c).transpose(1, 2).contiguous().view(d, c, 4, 4, 4)
 
