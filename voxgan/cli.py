@@ -336,6 +336,10 @@ def train(
         if _is_first():
             print(estimate(preset, data, **values))
         return
+    if "ranks" in values:
+        raise UsageError(
+            "ranks=… is for --dry-run; to train on many devices, start  torchrun --nproc-per-node N -m voxgan train …"
+        )
     if out is None:
         raise UsageError("no run folder given; add  --out runs/NAME  (or --dry-run to see what it would take)")
     refuse_empty("--out", out)
@@ -477,19 +481,27 @@ def _is_done(run: Path, values: dict[str, str]) -> bool:
     from voxgan.models.model import make_config
     from voxgan.training import Training
     from voxgan.training.record import read_events
+    from voxgan.training.run import check_changes
 
     content = read_config(run)[1]
+    check_changes(content, {key: value for key, value in values.items() if key != "data"})
     events = read_events(run)
     if events and events[-1]["kind"] != "finished":
         return False
     facts = content.get("training") or {}
     step, options = facts.get("step"), facts.get("options")
     steps = options.get("steps") if isinstance(options, dict) else None
-    if not isinstance(step, int) or not isinstance(steps, int):
+    if not isinstance(step, int) or not isinstance(steps, int) or not facts.get("data"):
         return False
-    changes = make_config(Training, {key: value for key, value in values.items() if key != "data"})
-    if step < (changes.steps if "steps" in values else steps):
+    asked = make_config(Training, {"steps": values.get("steps", steps)}).steps
+    if step < asked:
         return False
+    idle = [key for key in values if key != "steps"]
+    if idle:
+        raise UsageError(
+            f"{run}: already at step {step} of {steps}, where {idle[0]}={values[idle[0]]} changes nothing; "
+            f"give steps=… as well, above {step}"
+        )
     if _is_first():
         print(f"{run}: already at step {step} of {max(step, steps)}; give steps=… to go on, above {step}")
     return True

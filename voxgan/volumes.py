@@ -69,8 +69,9 @@ def resample(volume: NDArray[Any], resolution: int = 64) -> Shapes:
     low = np.array([span[0] for span in spans], np.float64)
     high = np.array([span[-1] + 1 for span in spans], np.float64)
     scale, centre = frame(low, high)
-    depth = _depth(np.pad(inside, 2))
-    where = cell_centres(resolution) * scale + centre - 0.5 + 2
+    filled = inside[tuple(slice(span[0], span[-1] + 1) for span in spans)]  # beyond it all is outside, however far
+    depth = _depth(np.pad(filled, 2))
+    where = cell_centres(resolution) * scale + centre - 0.5 + 2 - low
     field = map_coordinates(depth, where.reshape(-1, 3).T, order=1, mode="nearest")
     grid = field.reshape((resolution,) * 3) > 0
     return Shapes(grid, np.array([scale]), centre[None])
@@ -157,12 +158,24 @@ def _inside(grid: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _depth(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return how far each cell's centre lies below the surface, in cells; above, it is negative."""
-    from scipy.ndimage import distance_transform_edt
-
-    depth: NDArray[np.float64] = distance_transform_edt(inside)
-    depth -= distance_transform_edt(~inside)
+    depth = _away(inside)
+    depth -= _away(~inside)
     depth += np.where(inside, -0.5, 0.5)
     return depth
+
+
+def _away(cells: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return each cell's distance to the nearest one that is not among `cells`: 0 there."""
+    from scipy.ndimage import distance_transform_edt
+
+    # scipy's own distances take twice the time and three times the memory.
+    nearest = distance_transform_edt(cells, return_distances=False, return_indices=True)
+    squares = np.zeros(cells.shape, np.int32)
+    for step, place in zip(nearest, np.ogrid[tuple(slice(n) for n in cells.shape)], strict=True):
+        step -= place
+        step *= step
+        squares += step
+    return np.sqrt(squares)
 
 
 def without_specks(occupancy: NDArray[Any], level: float = 0.5, share: float = 0.01) -> NDArray[np.float32]:

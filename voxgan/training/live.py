@@ -60,7 +60,7 @@ class Live:
             elif key == "memory_gb" or key in _SCORES:
                 self._latest[key] = value
         moved = figures.get("discriminator.moved")
-        if moved is not None:
+        if moved is not None and figures.get("sound") != 0:  # a step that was skipped says nothing of the gate
             self._shut.append(not moved)
         now = time.monotonic()
         first, self._began = self._began is None, now if self._began is None else self._began

@@ -246,7 +246,10 @@ def check_data(kind: type[Model], config: Any, training: Training, dataset: Data
     room = int(dataset.resolution * (1 - FILL) / 2)
     if training.shift > room:
         raise UsageError(f"shift={training.shift}: shapes have {room} free cells around them at {dataset.resolution}³")
-    if "image" in kind.conditions:
+    photos = "image" in kind.conditions
+    if training.views != "auto" and not photos:
+        raise UsageError(f"views={training.views}: {kind.name} learns from shapes alone; leave it out")
+    if photos:
         if training.turns > 1 or training.shift:
             raise UsageError(
                 f"turns and shift are for models from noise; in {kind.name} the photo says how a shape stands"

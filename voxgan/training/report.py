@@ -24,7 +24,7 @@ from voxgan.training.record import columns, read_events, read_log
 from voxgan.training.report_curves import Curve, Figure, Values, draw, latest, number
 from voxgan.training.report_samples import choose, embed
 from voxgan.training.report_settings import command, settings, words
-from voxgan.training.signs import Watch
+from voxgan.training.signs import FIRST, Watch
 
 __all__ = ["write_report"]
 
@@ -85,6 +85,10 @@ class _Report:
         self.steps: Values = np.array([line["step"] for line in lines], np.float64)
         names = columns(lines)
         self.figures = {name: _column(lines, name) for name in names}
+        if "sound" in self.figures:  # a step that was skipped says nothing of the gate
+            skipped = self.figures["sound"] == 0
+            for name in [name for name in self.figures if name.endswith(".moved")]:
+                self.figures[name] = np.where(skipped, np.nan, self.figures[name])
         self.phases = [name[:-6] for name in self.figures if name.endswith(".total")]
         self.events = read_events(folder)
         self.found_later = not (folder / "events.jsonl").exists() and 0 < len(lines) <= _WATCHED
@@ -179,7 +183,14 @@ class _Report:
 
     def _command(self) -> str:
         again = command(self.facts, self.config, self.model, f"{self.folder.resolve().name}-again")
-        return f'<p class="command"><span class="soft">Again:</span> <code>{words(again)}</code></p>' if again else ""
+        if not again:
+            return ""
+        changes = [str(e["step"]) for e in self.events if e["kind"] == "resumed" and "→" in str(e.get("text"))]
+        note = f" (options were changed at step {', '.join(changes)}: see what happened)" if changes else ""
+        return (
+            f'<p class="command"><span class="soft">Again:</span> <code>{words(again)}</code>'
+            f'<span class="soft">{words(note)}</span></p>'
+        )
 
     def _diverged(self) -> bool:
         if not len(self.steps):
@@ -215,7 +226,7 @@ class _Report:
                 best = int(np.nanargmax(scores))
                 yield f"best {label}", f"{scores[best]:.3f}", f"step {int(self.steps[best]):,}"
         count = sum(e["kind"] == "warning" for e in self.events)
-        yield "warnings", str(count), "whole run"
+        yield "warnings", str(count), "whole run" if self.done >= FIRST else f"looked for from step {FIRST} on"
 
     def _happened(self) -> str:
         if not self.events:

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import resource
+import shlex
 import signal
 import sys
 import threading
@@ -110,6 +111,8 @@ def train(
         Under torchrun, if another process is lost.
     """
     with told_once():
+        if not str(out):
+            raise UsageError("no run folder given: out is empty")
         kind, merged, wanted = resolve(model, options)  # unknown keys are told before anything is opened
         device = split_options(kind, merged)[1].device
     out = Path(out)
@@ -194,7 +197,7 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
         facts = content.get("training")
         if not isinstance(facts, dict) or not isinstance(facts.get("options"), dict) or not facts.get("data"):
             raise CheckpointError(f"{folder}: holds a model, but no run that could be continued")
-        _refuse_fixed(content, changes)
+        check_changes(content, changes)
         former = dict(facts["options"])
         facts["options"].update(changes)
         training = make_config(Training, facts["options"])
@@ -240,6 +243,8 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
                 run_.restore(step, tensors, figures)
             run_.open_record(step)
             changed = [f"{k} {former.get(k)} → {v}" for k, v in facts["options"].items() if former.get(k, v) != v]
+            if data is not None:
+                changed.append(f"data {facts['data']}")
             run_.tell(step, "resumed", f"from step {step} on {', '.join([_where(ranks), *changed])}")
             newest = newest_step(folder)
             if newest is not None and newest != step:
@@ -256,13 +261,27 @@ def _refuse_former(out: Path) -> None:
     except OSError as error:
         raise StorageError(f"cannot use {out} as run folder: {error.strerror or error}; choose another") from error
     if begun and (ran or checkpoint.read_config(out)[1].get("weights") is not None):
-        raise UsageError(f"{out} holds a run already; continue it with  voxgan resume {out}  or choose another --out")
+        name = shlex.quote(str(out))
+        raise UsageError(f"{out} holds a run already; continue it with  voxgan resume {name}  or choose another --out")
     if found and not begun:
         raise UsageError(f"{out} holds {', '.join(found)}, which a run would replace; choose another --out")
 
 
-def _refuse_fixed(content: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    """Refuse to change what is not of the training but of the model."""
+def check_changes(content: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Refuse changes of a run that are not of the training but of the model, or that cannot be.
+
+    Parameters
+    ----------
+    content : mapping
+        The run's ``config.json``.
+    changes : mapping
+        As `resume` takes them.
+
+    Raises
+    ------
+    UsageError
+        In one line.
+    """
     known = {field.name for field in dataclasses.fields(Training)}
     kind = models.find(str(content.get("model")))
     fixed = [key for key in changes if key not in known and key in {f.name for f in dataclasses.fields(kind.Config)}]
@@ -458,6 +477,7 @@ class _Run:
     def _settle(self, done: int, figures: Figures) -> bool:
         """Record a step, as soon as its figures are there; return whether the run is to be left."""
         values = dict(figures)
+        self.done = done
         seconds = time.perf_counter() - self._settled
         asked = values.pop("stop") > 0
         self.bad_steps = 0 if values["sound"] else self.bad_steps + 1
@@ -470,7 +490,7 @@ class _Run:
         sound = self.bad_steps < 2  # a single bad step was skipped, and has changed nothing
         if self.record is not None:
             if not values["sound"]:
-                self.record.event(done, "skipped", "a loss or a gradient was not finite: what it was to move stayed")
+                self.record.event(done, "skipped", "a loss or a gradient was not finite; weights stayed as they were")
             if sound and self._due(done, self.training.sample_every):
                 values |= self._sample(done)
             self.record.step(done, values)
@@ -481,7 +501,7 @@ class _Run:
             self.save(done)
         if self.report is not None and self.ranks.first:
             self.report(done, self.training.steps, values)
-        self.done, self._settled = done, time.perf_counter()
+        self._settled = time.perf_counter()
         return asked or (self.stop and self.ranks.count == 1)
 
     def _due(self, done: int, every: int) -> bool:
@@ -510,16 +530,24 @@ class _Run:
         former = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
+        except RankError:
+            del former[signal.SIGTERM]  # torchrun is about to send it: first the line that says what happened
+            raise
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
 
     def _refuse_divergence(self, done: int) -> None:
         if self.bad_steps >= _MAX_BAD_STEPS or (self.bad_steps > 1 and done == self.training.steps):
-            raise DivergedError(
-                f"the loss was not finite in the last {self.bad_steps} of {done} steps; {self._whole()} "
-                f"in {self.folder}: start anew, in another folder, with lower rates"
-            )
+            raise self._diverged(f"the loss was not finite in the last {self.bad_steps} of {done} steps")
+
+    def _diverged(self, what: str) -> DivergedError:
+        """Return the error of a run that has left the finite numbers, which all ranks meet and one tells."""
+        error = DivergedError(
+            f"{what}; {self._whole()} in {self.folder}: start anew, in another folder, with lower rates"
+        )
+        error.told = not self.ranks.first
+        return error
 
     def _go_back(self, error: DivergedError) -> int:
         """Take up the last saved state once more, with lower rates and other noise, if that is left; return its step.
@@ -553,15 +581,19 @@ class _Run:
         try:
             require_finite(state)  # weights and moments are the same on all ranks, and so is this error
         except CheckpointError as error:
-            raise DivergedError(f"step {step}: {error}; the checkpoint before it is whole") from error
+            raise self._diverged(f"step {step}: {error}") from error
         if self.record is not None:
             figures = dict(self.sound)
             figures |= {"attempt": self.stepper.attempt} if self.stepper.attempt else {}
             figures |= {"bad_steps": self.bad_steps} if self.bad_steps else {}
             self.record.flush()
-            save_state(self.folder, step, state, figures)
             facts = {**self.facts, "step": step}
-            save_model(self.stepper.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
+            try:
+                save_state(self.folder, step, state, figures)
+                save_model(self.stepper.snapshot(), self.folder, facts, name=f"weights-{step:08d}.safetensors")
+            except StorageError as error:
+                what = str(error).rsplit("; ", 1)[0]
+                raise StorageError(f"{what}; {self._whole()}; free some space, then resume {self.folder}") from error
         self.saved = step
         self._write_report(last=False)
 

@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["SHUT", "TrainingWarning", "Watch"]
+__all__ = ["FIRST", "SHUT", "TrainingWarning", "Watch"]
 
 
 class TrainingWarning(UserWarning):
@@ -41,7 +41,9 @@ class TrainingWarning(UserWarning):
 SHUT = 200
 """So many steps in a row with D's gate shut are a sign; healthy runs stayed below 45."""
 
-_FIRST = 300  # no sign before this step
+FIRST = 300
+"""No sign is told before this step, but losses beyond all bounds."""
+
 _EARLY = 50  # but this one: losses beyond all bounds
 _WILD = 1e3  # no adversarial loss is as high while anything is learnt
 _WILD_DISTANCE = 1e4  # of a reconstruction: an L2 distance of two 256³ grids is up to 4096
@@ -155,7 +157,7 @@ class Watch:
             return self._say(step, "beyond bounds", text) if not exploding else []
         if there is False:
             self._there.discard("beyond bounds")
-        if step < _FIRST or "beyond bounds" in self._there:
+        if step < FIRST or "beyond bounds" in self._there:
             return []
         told = []
         for kind, finding in self._kinds.items():
