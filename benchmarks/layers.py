@@ -36,10 +36,11 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PARTS = ("forward", "of input", "of weights")
 KINDS = {  # the first that is in the name of an operator
     "convolutions": ("convolution",),
-    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::mv", "aten::dot", "aten::addmv"),
+    "matrix products": ("::mm", "::addmm", "::bmm", "::baddbmm", "::mv", "::dot", "::addmv"),
     "batch norm": ("batch_norm",),
     "activations": ("relu", "sigmoid", "threshold", "softplus"),
     "optimiser": ("adam",),
+    "sums": ("aten::add", "aten::sub"),  # most of them of layers with fewer products
     "moving average": ("lerp",),
     "copies": ("copy_", "aten::cat", "fill_", "zero_", "constant_pad", "clone"),
 }
