@@ -50,7 +50,7 @@ def compute_dtype(x: Tensor) -> torch.dtype:
 
 @functools.cache
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16; a CPU without may be thirty times slower than in fp32.
+    """Whether the device has instructions for bfloat16; a CPU without was 25 times slower than in fp32.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 Lavin and Gray 2016 (arXiv:1509.09308), on each of the three axes. A convolution of kernel 4 and stride 2, and its
 transpose, are convolutions of kernel 2 over blocks of 2×2×2 cells. Three neighbouring outputs of such a kernel take
 six products along an axis; computed from four sums of their four inputs, they take four. So 64 products stand for 216.
-The sums have no factors but ½, and round no worse than the plain form.
+The sums have no factors but ½, so that little is lost by rounding.
 
 Volumes are ``wide`` (B, C, 2S, 2S, 2S) or ``narrow`` (B, D, S, S, S), weights (D, C, 4, 4, 4) in both directions. Along
 an axis, block *p* of the wide volume, its cells 2p − 1 and 2p, touches cells *p* − 1 and *p* of the narrow one; three
