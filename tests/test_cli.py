@@ -729,6 +729,13 @@ def test_resume_of_a_finished_run(voxgan: Any, tiny_data: Path, tmp_path: Path) 
         done = voxgan("resume", run, *more)
         assert done.status == 0 and "already at step 2 of 2" in done.out and "trained" not in done.out
     refused(voxgan("resume", run, "stesp=1"), 2, "unknown option")
+    refused(voxgan("resume", run, "batch=2"), 2, "where batch=2 changes nothing; give steps=… as well, above 2")
+    refused(voxgan("resume", run, "width=8"), 2, "width is the model's, and fixed when a run begins")
+    refused(voxgan("resume", "furniture"), 3, "holds a model, but no run")
+
+
+def test_ranks_are_torchruns(voxgan: Any, tiny_data: Path, tmp_path: Path) -> None:
+    refused(voxgan("train", "gan3d", tiny_data, "--out", tmp_path / "run", "ranks=2"), 2, "torchrun --nproc-per-node")
 
 
 def test_a_vae_run_is_told_to_reconstruct(

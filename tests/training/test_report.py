@@ -116,6 +116,24 @@ def save_picture(path: Path, size: tuple[int, int] = (64, 16)) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)).save(path)
 
 
+def test_steps_that_were_skipped_do_not_count_as_gated(tmp_path: Path) -> None:
+    lines = [line(step) | {"discriminator.moved": 1.0} for step in range(1, 101)]
+    for place in range(40, 90):
+        lines[place] |= {"discriminator.moved": 0.0, "sound": 0.0}
+    assert "D learned in every step." in page(make_run(tmp_path / "run", lines)).text
+
+
+def test_what_a_page_of_a_short_or_changed_run_says(tmp_path: Path) -> None:
+    lines = [line(step) for step in range(1, 101)]
+    events = [event(0, "started"), event(60, "resumed", "from step 60 on a processor, steps 60 → 100")]
+    seen = page(make_run(tmp_path / "run", lines, [*events, event(100, "finished")])).text
+    assert "options were changed at step 60" in seen and "looked for from step 300 on" in seen
+    seen = page(
+        make_run(tmp_path / "other", lines, [events[0], event(60, "resumed", "from step 60 on a processor")])
+    ).text
+    assert "options were changed" not in seen
+
+
 def test_a_whole_run(tmp_path: Path) -> None:
     events = [event(0, "started"), event(310, "warning", "empty & sad"), event(400, "finished")]
     run = make_run(tmp_path / "chairs", [line(step) for step in range(1, 401)], events)

@@ -774,6 +774,7 @@ def test_options_of_loading_that_cannot_be(
         ("gan3d", {"save_every": 0}, UsageError, "save_every=0"),
         ("gan3d", {"sample_every": -1}, UsageError, "sample_every=-1"),
         ("gan3d", {"precision": "fp16"}, UsageError, "did you mean .bf16"),
+        ("gan3d", {"views": "drawn"}, UsageError, "views=drawn: gan3d learns from shapes alone"),
         ("gan3d", {"average": 1.0}, UsageError, "average=1.0"),
         ("gan3d", {"augment": "maybe"}, UsageError, "augment='maybe'"),
         ("gan2d", {}, UsageError, "no preset or model 'gan2d'; did you mean 'gan3d'"),
@@ -786,6 +787,11 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
     with pytest.raises(error, match=says):
         voxgan.train(preset, tiny_data, tmp_path / "run", **{**TINY, **options})
     assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_name_is_no_folder(tiny_data: Path) -> None:
+    with pytest.raises(UsageError, match="out is empty"):
+        voxgan.train("gan3d", tiny_data, "", **TINY)
 
 
 def test_photo_models_need_views(tmp_path: Path, tiny_data_without_views: Path) -> None:
