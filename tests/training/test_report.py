@@ -127,7 +127,7 @@ def test_what_a_page_of_a_short_or_changed_run_says(tmp_path: Path) -> None:
     lines = [line(step) for step in range(1, 101)]
     events = [event(0, "started"), event(60, "resumed", "from step 60 on a processor, steps 60 → 100")]
     seen = page(make_run(tmp_path / "run", lines, [*events, event(100, "finished")])).text
-    assert "options were changed at step 60" in seen and "looked for from step 300 on" in seen
+    assert "options were changed at step 60" in seen and "warnings 0 from step 300 on" in seen
     seen = page(
         make_run(tmp_path / "other", lines, [events[0], event(60, "resumed", "from step 60 on a processor")])
     ).text

@@ -226,7 +226,7 @@ class _Report:
                 best = int(np.nanargmax(scores))
                 yield f"best {label}", f"{scores[best]:.3f}", f"step {int(self.steps[best]):,}"
         count = sum(e["kind"] == "warning" for e in self.events)
-        yield "warnings", str(count), "whole run" if self.done >= FIRST else f"looked for from step {FIRST} on"
+        yield "warnings", str(count), "whole run" if self.done >= FIRST else f"from step {FIRST} on"
 
     def _happened(self) -> str:
         if not self.events:
