@@ -26,7 +26,6 @@ __all__ = ["PRECISIONS", "Sampler", "SamplingForm"]
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 _MAX_PACKED = 4  # batch sizes for which packed weights are kept
-_MAX_BATCH = 32  # shapes that are sampled at once
 _PROBES = 64  # numbers of a tensor that are looked at for changes
 
 # stride, padding, output padding and dilation of a hidden layer, in the order of oneDNN's own functions
@@ -160,7 +159,8 @@ class SamplingForm:
         if weight.device.type != "cpu":
             return _Plain(low, bias)
         layer = (_Packed if _can_pack(self.dtype) else _Plain)(low, bias)
-        if self.dtype == torch.float32 and winograd.pays(weight, _MAX_BATCH, side):
+        many = 2**10  # whether a call has enough shapes is asked in the call
+        if self.dtype == torch.float32 and winograd.pays(weight, many, side):
             return _Winograd(weight, bias, layer)
         return layer
 
