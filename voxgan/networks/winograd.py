@@ -29,7 +29,8 @@ _AT_ONCE = 432  # tiles: what is in work stays near the processor, and matrix pr
 class _Workspace:
     """Memory that is taken again and again: fresh pages would cost a quarter of the time.
 
-    One for the process. Who computes in it holds the lock; all threads of the processor are busy then anyway.
+    One for the process. Who computes in it holds the lock; all threads of the processor are busy then anyway. Of what
+    is computed one from the other, every second lies in "a", the others in "b".
     """
 
     def __init__(self) -> None:
