@@ -149,8 +149,8 @@ def parsed_anchors(saved: Mapping[str, Any], model: Model) -> tuple[Anchor, ...]
                 raise ValueError(f"an anchor called {name[:20]!r}")
             if "latent" in entry:
                 numbers = np.array(entry["latent"], np.float32)
-                if numbers.shape != (model.config.latent,) or not (np.abs(numbers) <= LARGEST).all():
-                    raise ValueError(f"anchor {name} has no {model.config.latent} numbers of at most {LARGEST:g}")
+                if numbers.shape != (model.latent_size,) or not (np.abs(numbers) <= LARGEST).all():
+                    raise ValueError(f"anchor {name} has no {model.latent_size} numbers of at most {LARGEST:g}")
                 z = torch.from_numpy(numbers)
             else:
                 z = model.sample_latents(1, origin["seed"], class_name=origin.get("class_name"))[0]

@@ -362,8 +362,8 @@ class Session:
 
     def set_dimension(self, index: int, value: float) -> None:
         """Add `value` to one number of the latent; 0 takes the slider away."""
-        if not 0 <= index < self.model.config.latent:
-            raise UsageError(f"dimension {index}: expected 0 to {self.model.config.latent - 1}")
+        if not 0 <= index < self.model.latent_size:
+            raise UsageError(f"dimension {index}: expected 0 to {self.model.latent_size - 1}")
         self._change(f"dimension {index}", dimensions=_with(self._state.dimensions, index, value, self.dimension_reach))
 
     def set_direction(self, index: int, value: float) -> None:

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from voxgan.dataset import Dataset, unpack
 from voxgan.draws import Draws, moved
+from voxgan.errors import DatasetError
 from voxgan.models.model import Batch
 
 __all__ = ["Plan", "finish_batch", "make_batch", "order", "photos", "read_batch", "step_seed", "unpack_on_device"]
@@ -78,12 +79,15 @@ class Plan:
         In how many positions about z a shape may stand.
     shift : int
         By how many cells, at most, it may stand aside along each axis.
+    classes : tuple of str
+        The classes that a batch's labels count, in this order; the data set's own where there are none.
     """
 
     images: str = "none"
     augment: bool = False
     turns: int = 1
     shift: int = 0
+    classes: tuple[str, ...] = ()
 
 
 def read_batch(
@@ -110,7 +114,7 @@ def read_batch(
     """
     part = slice(None) if part is None else part
     mine = indices[part]
-    raw = {"packed": torch.from_numpy(data.packed(mine)), "label": torch.from_numpy(data.labels[mine])}
+    raw = {"packed": torch.from_numpy(data.packed(mine)), "label": torch.from_numpy(_labels(data, plan)[mine])}
     random = np.random.default_rng(seed)
     count = len(indices)
     if plan.images == "stored":
@@ -120,6 +124,19 @@ def read_batch(
         chosen = random.integers(data.num_backgrounds, size=count)[part]
         raw["backgrounds"] = torch.from_numpy(data.backgrounds(chosen.tolist()))
     return raw
+
+
+def _labels(data: Dataset, plan: Plan) -> NDArray[np.int64]:
+    """Return the class of each shape as an index into the plan's classes."""
+    labels: NDArray[np.int64] = data.labels
+    if not plan.classes or list(plan.classes) == data.classes:
+        return labels
+    places = np.array([plan.classes.index(name) if name in plan.classes else -1 for name in data.classes])
+    found: NDArray[np.int64] = np.asarray(places[labels], np.int64)
+    if len(found) and found.min() < 0:
+        lost = data.classes[int(labels[found.argmin()])]
+        raise DatasetError(f"{data.path}: has shapes of the class {lost!r}, expected {', '.join(plan.classes)} only")
+    return found
 
 
 def finish_batch(

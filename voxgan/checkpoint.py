@@ -231,7 +231,7 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu", pre
         delattr(model, child)
     _fill(model, tensors, path)
     if content.get("class_latents") is not None:
-        model.class_latents = _read_class_latents(folder, content["class_latents"], model.config.latent)
+        model.class_latents = _read_class_latents(folder, content["class_latents"], model.latent_size)
     model.precision = precision
     model.requires_grad_(False)
     return model.eval().to(find_device(device))

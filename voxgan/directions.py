@@ -32,7 +32,8 @@ def principal_directions(model: Model, count: int = 16) -> Tensor:
     Returns
     -------
     Tensor, (count, L)
-        Unit vectors at right angles, largest effect first, on the CPU. The largest number of each is positive.
+        Unit vectors at right angles, largest effect first, on the CPU. The largest number of each is positive. Where
+        the model is conditioned on K classes, K zeros follow: the class stays.
 
     Raises
     ------
@@ -48,11 +49,15 @@ def principal_directions(model: Model, count: int = 16) -> Tensor:
     latent = model.config.latent
     if not 1 <= count <= latent:
         raise UsageError(f"{count} directions asked for; expected 1 to {latent}, the numbers in z")
-    first, norm = cast(nn.ConvTranspose3d, model.generator.layers[0]), cast(nn.BatchNorm3d, model.generator.layers[1])
-    weight = first.weight.detach().double().cpu()
-    variance = cast(Tensor, norm.running_var).double().cpu()
-    scale = norm.weight.detach().double().cpu() / (variance + norm.eps).sqrt()
-    effect = (weight * scale[:, None, None, None]).flatten(1)
+    first = model.generator.first
+    weight = first.weight.detach().double().cpu()[:latent]
+    norm = next((m for m in model.generator.modules() if isinstance(m, nn.BatchNorm3d)), None)
+    if norm is not None:  # other norms have no scale of their own that would not depend on the shape
+        variance = cast(Tensor, norm.running_var).double().cpu()
+        scale = norm.weight.detach().double().cpu() / (variance + norm.eps).sqrt()
+        weight = weight * scale[:, None, None, None]
+    effect = weight.flatten(1)
     vectors: Tensor = torch.linalg.eigh(effect @ effect.T).eigenvectors.flip(1).T[:count]
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
-    return (vectors * largest.sign()).float()
+    found = (vectors * largest.sign()).float()
+    return nn.functional.pad(found, (0, model.latent_size - latent))

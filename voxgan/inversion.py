@@ -146,7 +146,8 @@ class _Search:
         size = (probability + target).flatten(1).sum(1)
         dice = (2 * (probability * target).flatten(1).sum(1) + 1) / (size + 1)
         self._remember(z.detach(), probability.detach() >= 0.5)
-        far: Tensor = (((z - self._middle) / self._deviation) ** 2).mean(1)
+        own = z[:, : self.model.config.latent]  # without a class, which no prior draws
+        far: Tensor = (((own - self._middle) / self._deviation) ** 2).mean(1)
         return cross_entropy + 0.5 * (1 - dice) + _WEIGHT_OF_PRIOR * far
 
     def _remember(self, z: Tensor, inside: Tensor) -> None:
@@ -172,8 +173,8 @@ def _checked(model: Model, occupancy: Tensor | NDArray[Any]) -> Tensor:
 
 def _checked_starts(model: Model, starts: Tensor) -> Tensor:
     z = torch.as_tensor(starts, dtype=torch.float32).to(model.device)
-    if z.ndim != 2 or not len(z) or z.shape[1] != model.config.latent or not bool(torch.isfinite(z).all()):
-        raise InputError(f"starts of shape {tuple(z.shape)}; expected (N, {model.config.latent}), all finite")
+    if z.ndim != 2 or not len(z) or z.shape[1] != model.latent_size or not bool(torch.isfinite(z).all()):
+        raise InputError(f"starts of shape {tuple(z.shape)}; expected (N, {model.latent_size}), all finite")
     return z.detach().clone()
 
 

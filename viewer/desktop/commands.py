@@ -163,15 +163,15 @@ class Commands(FileWork):
 
     def next_dimension(self) -> None:
         """Show the slider of the next number of z."""
-        self.dimension = (self.dimension + 1) % self.session.model.config.latent
+        self.dimension = (self.dimension + 1) % self.session.model.latent_size
 
     def previous_dimension(self) -> None:
         """Show the slider of the number of z before."""
-        self.dimension = (self.dimension - 1) % self.session.model.config.latent
+        self.dimension = (self.dimension - 1) % self.session.model.latent_size
 
     def ask_dimension(self) -> None:
         """Have the number of a dimension typed."""
-        self.entry = (f"Which number of z, 0 to {self.session.model.config.latent - 1}", "")
+        self.entry = (f"Which number of z, 0 to {self.session.model.latent_size - 1}", "")
 
     def turn_up(self) -> None:
         """Turn the number of z up a little."""
@@ -235,7 +235,7 @@ class Commands(FileWork):
             self.session.calculate(text)
             self.say("")
             return
-        last = self.session.model.config.latent - 1
+        last = self.session.model.latent_size - 1
         if not text.strip().isdecimal() or int(text) > last:
             raise UsageError(f"number {text!r} of z; expected 0 to {last}")
         self.dimension = int(text)

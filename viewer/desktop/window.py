@@ -207,7 +207,7 @@ class Desktop(Commands):
             value = state.directions.get(index, 0.0)
             rows.append(Row(f"direction {index}", f"Direction {index + 1}", _signed(value, 1), value, -far, far))
         far, value = session.dimension_reach, state.dimensions.get(self.dimension, 0.0)
-        last = session.model.config.latent - 1
+        last = session.model.latent_size - 1
         rows.append(Row("dimension", f"Number {self.dimension} of z", _signed(value, 2), value, -far, far))
         notes = [
             (1, f"Principal directions, page {self.page + 1} of {self.pages()}"),

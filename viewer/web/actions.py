@@ -114,7 +114,7 @@ def check(visitor: Visitor, screen: Screen, expression: str) -> None:
 @_action(lambda value: value)
 def dimension(visitor: Visitor, screen: Screen, typed: Any) -> str:
     """Choose which number of the latent the slider moves; the field shows the one in force, whatever was typed."""
-    size = visitor.session.model.config.latent
+    size = visitor.session.model.latent_size
     try:
         index = whole(typed)
         if not 0 <= index < size:

@@ -67,7 +67,7 @@ def page_state(
         "can_redo": session.can_redo,
         "moved": moved,
         "sliders_moved": bool(state.directions or state.dimensions),
-        "latent_size": session.model.config.latent,
+        "latent_size": session.model.latent_size,
         "resolution": session.model.config.resolution,
         "direction_reach": session.direction_reach,
         "dimension_reach": session.dimension_reach,

@@ -1,4 +1,14 @@
-"""The gated discriminator update (Wu et al. 2016, §3.1): D learns only while it is not too good already."""
+"""The gated discriminator update (Wu et al. 2016, §3.1): D learns only while it is not too good already.
+
+How good, is the accuracy of the last batch. What that is depends on what the loss makes of D's output:
+
+- for losses with a boundary (0 for logits and hinge, ½ for least squares), the share of shapes on the right side;
+- for a critic, whose output means nothing by itself, the share on the right side of the *midpoint* between its two
+  means, which is that boundary wherever the two clouds of scores have one shape;
+- for pairs, the share of pairs whose real shape has the higher score.
+
+All are ½ for a D that guesses and 1 for one that errs nowhere, so that one threshold fits them.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +18,44 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Gate", "accuracy"]
+__all__ = ["Gate", "accuracy", "midpoint_accuracy", "paired_accuracy"]
 
 
-def accuracy(real: Tensor, generated: Tensor) -> Tensor:
-    """Return the share of logits on the right side: real above 0, generated at most 0.
+def accuracy(real: Tensor, generated: Tensor, threshold: float | Tensor = 0.0) -> Tensor:
+    """Return the share of outputs on the right side: real above the threshold, generated at most there.
 
     Examples
     --------
     >>> float(accuracy(torch.tensor([1.0, -1.0]), torch.tensor([-1.0, -2.0])))
     0.75
     """
-    right = torch.cat([real.detach() > 0, generated.detach() <= 0])
+    right = torch.cat([real.detach() > threshold, generated.detach() <= threshold])
     return right.float().mean()
+
+
+def midpoint_accuracy(real: Tensor, generated: Tensor) -> Tensor:
+    """Return the share of a critic's scores on the right side of the midpoint between its two means.
+
+    Examples
+    --------
+    >>> float(midpoint_accuracy(torch.tensor([107.0, 103.0]), torch.tensor([101.0, 99.0])))
+    1.0
+    >>> float(midpoint_accuracy(torch.zeros(4), torch.zeros(4)))
+    0.5
+    """
+    return accuracy(real, generated, (real.detach().mean() + generated.detach().mean()) / 2)
+
+
+def paired_accuracy(real: Tensor, generated: Tensor) -> Tensor:
+    """Return the share of pairs whose real shape has the higher score; equal scores count half.
+
+    Examples
+    --------
+    >>> float(paired_accuracy(torch.tensor([2.0, 5.0, 1.0, 3.0]), torch.tensor([1.0, 9.0, 1.0, 2.0])))
+    0.625
+    """
+    difference = real.detach() - generated.detach()
+    return ((difference > 0).float() + (difference == 0).float() / 2).mean()
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,19 @@ gradient fades while D is sure; `non_saturating` is the usual remedy.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from voxgan.adversarial.gate import accuracy
 from voxgan.adversarial.non_saturating import discriminator_loss
 
-__all__ = ["discriminator_loss", "generator_loss"]
+__all__ = ["CRITIC", "PAIRED", "RECIPE", "UNDECIDED", "accuracy", "discriminator_loss", "generator_loss"]
+
+UNDECIDED = 0.0
+CRITIC = PAIRED = False
+RECIPE: dict[str, Any] = {}
 
 
 def generator_loss(generated: Tensor) -> Tensor:

@@ -5,10 +5,18 @@ Binary cross-entropy on logits. Every implementation of 3D-GAN in practice train
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["discriminator_loss", "generator_loss"]
+from voxgan.adversarial.gate import accuracy
+
+__all__ = ["CRITIC", "PAIRED", "RECIPE", "UNDECIDED", "accuracy", "discriminator_loss", "generator_loss"]
+
+UNDECIDED = 0.0
+CRITIC = PAIRED = False
+RECIPE: dict[str, Any] = {}
 
 
 def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from voxgan.models.model import Model, Phase, always
 
 __all__ = ["Model", "Phase", "always", "find", "names"]
 
-_NOT_A_PAPER = ("model",)
+_NOT_A_PAPER = ("game", "model")
 
 
 def names() -> tuple[str, ...]:
@@ -22,7 +22,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('gan3d', 'vae_gan3d')
+    ('ac_gan3d', 'gan3d', 'vae_gan3d')
     """
     return tuple(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _NOT_A_PAPER)
 

@@ -1,17 +1,39 @@
-"""3D-GAN: shapes from noise (Wu et al. 2016, arXiv:1610.07584, §3.1)."""
+"""3D-GAN: shapes from noise (Wu et al. 2016, arXiv:1610.07584, §3.1); with classes, the conditional GAN."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from voxgan.adversarial.gate import Gate
+from voxgan.errors import UsageError, nearest
 from voxgan.models.model import Batch, Config, Model, Phase
-from voxgan.networks import Discriminator, Generator
 
-__all__ = ["GAN3D", "MODEL"]
+__all__ = ["GAN3D", "MODEL", "GAN3DConfig"]
+
+_CONDITIONS = ("none", "projection", "concatenation")
+
+
+@dataclass(frozen=True)
+class GAN3DConfig(Config):
+    """Options of 3D-GAN beside those of every model.
+
+    Attributes
+    ----------
+    condition : {"none", "projection", "concatenation"}
+        Make shapes of a class that is asked for (Mirza and Osindero 2014, arXiv:1411.1784): G gets the class beside z,
+        and D in one of the ways of `voxgan.networks.heads.Judge`.
+    """
+
+    condition: str = "none"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        super().__post_init__()
+        if self.condition not in _CONDITIONS:
+            hint = " (an auxiliary classifier is the model ac_gan3d)" if self.condition == "auxiliary" else ""
+            raise UsageError(f"condition={self.condition!r}; {nearest(self.condition, _CONDITIONS)}{hint}")
 
 
 class GAN3D(Model):
@@ -19,46 +41,37 @@ class GAN3D(Model):
 
     Parameters
     ----------
-    config : Config
-        See `voxgan.models.model.Config`.
+    config : GAN3DConfig
 
     Examples
     --------
-    >>> model = GAN3D(Config(resolution=16, width=4))
+    >>> model = GAN3D(GAN3DConfig(resolution=16, width=4))
     >>> model.generate(2, seed=0)
     Shapes(2 shapes, 16³)
     """
 
+    Config: ClassVar[type[Config]] = GAN3DConfig
     name: ClassVar[str] = "gan3d"
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: GAN3DConfig) -> None:
         super().__init__(config)
-        self.generator = Generator(config.resolution, config.width, config.latent)
-        self.discriminator = Discriminator(config.resolution, config.discriminator_width or config.width, config.pack)
+        self._make_players(config.condition)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """D behind the gate, then G."""
-        c = self.config
         return (
-            Phase("discriminator", {"discriminator": c.discriminator_rate}, c.beta1, when=Gate(c.gate)),
-            Phase("generator", {"generator": c.generator_rate}, c.beta1),
+            self._discriminator_phase(),
+            self._other_phase("generator", {"generator": self.config.generator_rate}),
         )
-
-    def generated(self, batch: Batch) -> Tensor:
-        """Return the shapes generated for this batch, computed once a step, (B, 1, R, R, R)."""
-        if "generated" not in batch:
-            with torch.enable_grad():
-                self.generator.requires_grad_(True)
-                batch["generated"] = self.generator(self.batch_latents(batch))
-        return batch["generated"]
 
     def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
         """Return the adversarial loss of one side (3D-GAN eq. 1, in the form that the option `adversarial` names)."""
         generated = self.generated(batch)
-        if phase == "generator":
-            return {"total": self.generator_term(generated)}
-        return self.discriminator_terms(batch["occupancy"], generated)
+        labels = batch["label"] if self.conditional else None
+        if phase == "discriminator":
+            return self.discriminator_terms(batch["occupancy"], generated, batch.draws, labels)
+        return {"total": self.generator_terms(generated, batch["occupancy"], labels)["adversarial"]}
 
 
 MODEL = GAN3D

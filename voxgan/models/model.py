@@ -16,12 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from voxgan import adversarial
-from voxgan.adversarial.gate import accuracy
+from voxgan import adversarial, networks
+from voxgan.adversarial.gate import Gate
+from voxgan.adversarial.schedule import CriticSchedule
 from voxgan.draws import Draws, moved
 from voxgan.errors import InputError, UsageError, nearest
-from voxgan.networks import Discriminator, Generator
+from voxgan.models import game
+from voxgan.networks import ResidualGenerator
+from voxgan.networks.generator import Generator
+from voxgan.networks.heads import Judge
+from voxgan.networks.norms import NORMS
 from voxgan.networks.sampling import PRECISIONS, Sampler
+from voxgan.networks.spectral_norm import spectrally_normalised
 from voxgan.voxels import RESOLUTIONS, Shapes
 
 if TYPE_CHECKING:
@@ -42,6 +48,8 @@ class Batch(dict[str, Tensor]):
     ----------
     draws : Draws
         Random numbers that do not depend on how the step's batch is divided.
+    phases : tuple of str or None
+        Names of the phases whose turn it is in this step; None for all.
 
     Examples
     --------
@@ -52,10 +60,20 @@ class Batch(dict[str, Tensor]):
     def __init__(self, draws: Draws, **tensors: Tensor) -> None:
         super().__init__(**tensors)
         self.draws = draws
+        self.phases: tuple[str, ...] | None = None
+
+    def serves(self, phase: str) -> bool:
+        """Say whether a phase's turn comes in this step: without it, what only that phase needs is not computed."""
+        return self.phases is None or phase in self.phases
 
 
 def always(last: Figures) -> bool:
-    """Let a phase run in every step."""
+    """Let a phase move in every step that is its turn."""
+    return True
+
+
+def in_each(step: int) -> bool:
+    """Let a phase have its turn in every step."""
     return True
 
 
@@ -68,17 +86,26 @@ class Phase:
     name : str
         Handed to `Model.loss`.
     rates : mapping of str to float
-        Adam's learning rate for each sub-network that it moves; all others are frozen meanwhile.
-    beta1 : float
-        Adam's first momentum.
+        The learning rate for each sub-network that it moves; all others are frozen meanwhile.
+    beta1, beta2 : float
+        Adam's momenta.
     when : callable
         Sees the figures of the last batch and says whether this phase moves anything.
+    turn : callable
+        Sees the number of the step, from 0, and says whether this phase is computed at all.
+    optimizer : {"adam", "rmsprop"}
+    clip : float
+        Bound on the size of each weight that it moves, after each of its steps; 0 for none.
     """
 
     name: str
     rates: Mapping[str, float]
     beta1: float = 0.5
     when: Callable[[Figures], bool] = always
+    beta2: float = 0.999
+    turn: Callable[[int], bool] = in_each
+    optimizer: str = "adam"
+    clip: float = 0.0
 
     @property
     def trains(self) -> tuple[str, ...]:
@@ -86,9 +113,15 @@ class Phase:
         return tuple(self.rates)
 
 
+_OF_THE_LOSS: Any = None  # filled in by `Config` with what `adversarial.recipe` and the network say
+_OPTIMIZERS = ("adam", "rmsprop")
+
+
 @dataclass(frozen=True)
 class Config:
     """Options that every adversarial model has.
+
+    Those without a default of their own take the adversarial loss's (`voxgan.adversarial.recipe`), or the network's.
 
     Attributes
     ----------
@@ -98,6 +131,12 @@ class Config:
         Channels of the last hidden volume at 64³; the paper's networks have 64.
     discriminator_width : int
         The same for D; 0 takes `width`.
+    network : {"paper", "residual"}
+        3D-GAN's bare convolutions, or residual blocks with resampling (`voxgan.networks.residual`).
+    generator_norm, discriminator_norm : {"batch", "group", "pixel", "none"}
+        Batch norm in the paper's networks; the residual discriminator has none.
+    spectral_norm : bool
+        Hold the largest singular value of each of D's layers at 1.
     latent : int
         Numbers in z.
     prior : {"uniform", "normal"}
@@ -108,50 +147,117 @@ class Config:
         Shapes that D sees side by side (PacGAN).
     gate : float
         D learns only while its accuracy in the last batch was at most this; 1 switches the gate off.
-    generator_rate, discriminator_rate, beta1 : float
-        Adam.
+    optimizer : {"adam", "rmsprop"}
+    generator_rate, discriminator_rate : float
+        Learning rates.
+    beta1, beta2 : float
+        Adam's.
+    critic_steps : int
+        D moves in every step, G (and an encoder with it) in each of so many.
+    critic_warmup : int
+        So many of G's first steps wait for 100 steps of D each, and so does every 500th; 0 for none
+        (`voxgan.adversarial.schedule`).
+    clip : float
+        Bound on the size of D's weights; 0 for none.
+    gradient_penalty : float
+        λ of WGAN-GP's penalty; 0 for none.
+    r1, r2 : float
+        γ of the penalties γ/2 ‖∇D‖² on real and on generated shapes; 0 for none.
     instance_noise : float
         Standard deviation of Gaussian noise on all that D sees; 0 for none.
     classes : tuple of str
-        What it was trained on, for information.
+        What it was trained on: for information, or to choose from in a model that is conditioned on them.
     """
 
     resolution: int = 64
     width: int = 64
     discriminator_width: int = 0
+    network: str = "paper"
+    generator_norm: str = _OF_THE_LOSS
+    discriminator_norm: str = _OF_THE_LOSS
+    spectral_norm: bool = False
     latent: int = 200
     prior: str = "uniform"
     adversarial: str = "non_saturating"
     pack: int = 1
-    gate: float = 0.8
-    generator_rate: float = 0.0025
-    discriminator_rate: float = 1e-5
-    beta1: float = 0.5
+    gate: float = _OF_THE_LOSS
+    optimizer: str = _OF_THE_LOSS
+    generator_rate: float = _OF_THE_LOSS
+    discriminator_rate: float = _OF_THE_LOSS
+    beta1: float = _OF_THE_LOSS
+    beta2: float = _OF_THE_LOSS
+    critic_steps: int = _OF_THE_LOSS
+    critic_warmup: int = _OF_THE_LOSS
+    clip: float = _OF_THE_LOSS
+    gradient_penalty: float = _OF_THE_LOSS
+    r1: float = _OF_THE_LOSS
+    r2: float = _OF_THE_LOSS
     instance_noise: float = 0.0
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no network can be made of."""
+        """Take the loss's recipe for what is not given, and refuse what no network can be made of."""
+        for name, known in (
+            ("adversarial", adversarial.names()),
+            ("network", networks.NETWORKS),
+            ("prior", ("uniform", "normal")),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise UsageError(f"{name}={value!r}; {nearest(value, known)}")
+        for key, default in {**networks.NETWORKS[self.network], **adversarial.recipe(self.adversarial)}.items():
+            if getattr(self, key) is None:
+                object.__setattr__(self, key, default)
+        self._check_sizes()
+        self._check_numbers()
+        self._check_penalties()
+
+    def _check_sizes(self) -> None:
         if self.resolution not in RESOLUTIONS:
             raise UsageError(f"resolution={self.resolution}: expected one of {', '.join(map(str, RESOLUTIONS))}")
         for name in ("width", "discriminator_width"):
             value = getattr(self, name)
             if value % 2 or not (0 if name != "width" else 2) <= value <= 512:
                 raise UsageError(f"{name}={value}: expected an even number from 2 to 512")
-        if self.prior not in ("uniform", "normal"):
-            raise UsageError(f"prior={self.prior!r}; {nearest(self.prior, ('uniform', 'normal'))}")
-        if self.adversarial not in adversarial.names():
-            raise UsageError(f"adversarial={self.adversarial!r}; {nearest(self.adversarial, adversarial.names())}")
-        for name, most in (("pack", 64), ("latent", 65536)):
-            if not 1 <= getattr(self, name) <= most:
-                raise UsageError(f"{name}={getattr(self, name)}: expected 1 to {most}")
-        for name in ("gate", "generator_rate", "discriminator_rate", "beta1", "instance_noise"):
+        for name, least, most in (
+            ("pack", 1, 64),
+            ("latent", 1, 65536),
+            ("critic_steps", 1, 1000),
+            ("critic_warmup", 0, 500),
+        ):
+            if not least <= getattr(self, name) <= most:
+                raise UsageError(f"{name}={getattr(self, name)}: expected {least} to {most}")
+
+    def _check_numbers(self) -> None:
+        for name, words in (("generator_norm", NORMS), ("discriminator_norm", NORMS), ("optimizer", _OPTIMIZERS)):
             value = getattr(self, name)
-            top = 1.0 if name in ("gate", "beta1") else np.inf
+            if value not in words:
+                raise UsageError(f"{name}={value!r}; {nearest(value, words)}")
+        bounded = ("gate", "beta1", "beta2")
+        rates = ("generator_rate", "discriminator_rate")
+        for name in (*bounded, *rates, "clip", "gradient_penalty", "r1", "r2", "instance_noise"):
+            value = getattr(self, name)
+            top = 1.0 if name in bounded else np.inf
             if not 0 <= value <= top or not np.isfinite(value):
                 raise UsageError(f"{name}={value}: expected a number from 0" + (" to 1" if top == 1 else " up"))
-        if self.beta1 == 1:
-            raise UsageError("beta1=1.0: expected a number from 0 to below 1")
+        for name in ("beta1", "beta2"):
+            if getattr(self, name) == 1:
+                raise UsageError(f"{name}=1.0: expected a number from 0 to below 1")
+
+    def _check_penalties(self) -> None:
+        """Refuse what batch norm in D would make meaningless, and weights held in two ways at once."""
+        held = [name for name in ("gradient_penalty", "r1", "r2") if getattr(self, name) > 0]
+        if self.discriminator_norm == "batch":
+            why = "is on each shape's own slope, which batch norm mixes with its neighbours'"
+            if not held and self.spectral_norm:
+                held, why = ["spectral_norm"], "bounds D's slope, which batch norm scales up again"
+            if held:
+                raise UsageError(
+                    f"{held[0]}={getattr(self, held[0])} with discriminator_norm=batch: the first {why}; "
+                    "take discriminator_norm=none, group or pixel"
+                )
+        if self.clip > 0 and self.spectral_norm:
+            raise UsageError(f"clip={self.clip} with spectral_norm: both bound D's weights; take one of them")
 
 
 def make_config(kind: type[Any], options: Mapping[str, Any], allowed: Sequence[str] = ()) -> Any:
@@ -223,8 +329,8 @@ class Model(nn.Module):
     name: ClassVar[str] = ""
     averaged: ClassVar[tuple[str, ...]] = ("generator",)
     conditions: ClassVar[tuple[str, ...]] = ()
-    generator: Generator
-    discriminator: Discriminator
+    generator: Generator | ResidualGenerator
+    discriminator: Judge
 
     def __init__(self, config: Options) -> None:
         super().__init__()
@@ -233,9 +339,52 @@ class Model(nn.Module):
         self._precision = "fp32"
         self._sampler = Sampler()
 
+    def _make_players(self, condition: str = "none") -> None:
+        """Make the two networks of the game, as the config says; `condition` is D's way to look at classes."""
+        c = self.config
+        classes = len(c.classes) if condition != "none" else 0
+        if condition != "none" and classes < 2:
+            raise UsageError(
+                f"{self.name} on {classes} classes: there is nothing to choose; expected two or more, as in "
+                "classes=chair,table"
+            )
+        self.generator = networks.GENERATORS[c.network](c.resolution, c.width, c.latent + classes, c.generator_norm)
+        if classes:
+            with torch.no_grad():  # at first, the class says as much as all of z
+                self.generator.first.weight[-classes:] *= c.latent**0.5
+        self.discriminator = networks.DISCRIMINATORS[c.network](
+            c.resolution, c.discriminator_width or c.width, c.pack, c.discriminator_norm, classes, condition
+        )
+        if c.spectral_norm:
+            spectrally_normalised(self.discriminator)
+
+    def _discriminator_phase(self) -> Phase:
+        """D behind the gate, in every step."""
+        c = self.config
+        return Phase(
+            "discriminator",
+            {"discriminator": c.discriminator_rate},
+            c.beta1,
+            Gate(c.gate),
+            c.beta2,
+            optimizer=c.optimizer,
+            clip=c.clip,
+        )
+
+    def _other_phase(self, name: str, rates: Mapping[str, float]) -> Phase:
+        """What moves when the critic has taken its steps."""
+        c = self.config
+        turn = CriticSchedule(c.critic_steps, c.critic_warmup)
+        return Phase(name, rates, c.beta1, beta2=c.beta2, turn=turn, optimizer=c.optimizer)
+
     def __repr__(self) -> str:
         c = self.config
         return f"{type(self).__name__}({c.resolution}³, width {c.width}, {', '.join(c.classes) or 'no classes'})"
+
+    @classmethod
+    def needs_classes(cls, config: Any) -> bool:
+        """Say whether a model with this config is told the class of each shape that it trains on."""
+        return getattr(config, "condition", "none") != "none"
 
     @property
     @abstractmethod
@@ -271,11 +420,21 @@ class Model(nn.Module):
         self._precision = name
 
     @property
+    def conditional(self) -> bool:
+        """Whether the generator is told a class: the last K numbers of a latent, 1 for it and 0 for all others."""
+        return self.generator.latent > self.config.latent
+
+    @property
+    def latent_size(self) -> int:
+        """Numbers in a latent: L of z, and K more where the model is `conditional`."""
+        return self.generator.latent
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The classes that `class_name` may name in `sample_latents` and `generate`."""
         if self.class_latents is not None:
             return self.class_latents.names
-        return self.config.classes if len(self.config.classes) == 1 else ()
+        return self.config.classes if self.conditional or len(self.config.classes) == 1 else ()
 
     def draw_latents(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw z from the prior, (count, L)."""
@@ -284,12 +443,42 @@ class Model(nn.Module):
         return z.to(self.device)
 
     def batch_latents(self, batch: Batch) -> Tensor:
-        """Draw z from the prior for every shape of a training batch, (B, L)."""
+        """Draw latents for every shape of a training batch, (B, L), or (B, L + K) with its class if `conditional`."""
         draws = batch.draws.of("prior")
         draw = draws.uniform if self.config.prior == "uniform" else draws.normal
-        return moved(draw(self.config.latent), self.device)
+        z = moved(draw(self.config.latent), self.device)
+        return torch.cat([z, self._named(batch["label"]).to(z.dtype)], dim=1) if self.conditional else z
 
-    def sample_latents(self, count: int, seed: int | None = None, class_name: str | None = None) -> Tensor:
+    def _named(self, labels: Tensor) -> Tensor:
+        return nn.functional.one_hot(labels, len(self.config.classes))
+
+    def _class_index(self, class_name: str | None, class_index: int | None) -> int | None:
+        """Return the index of the class that is asked for by name or by index."""
+        if class_name is None and class_index is None:
+            return None
+        if class_name is not None and class_index is not None:
+            raise UsageError(f"class_name={class_name!r} and class_index={class_index}: expected one of them")
+        asked = repr(class_name) if class_index is None else f"number {class_index}"
+        if not self.classes:
+            raise UsageError(f"no class {asked} in this {self.name} model; it draws shapes of any class only")
+        if class_index is None:
+            if class_name not in self.classes:
+                raise UsageError(
+                    f"no class {asked} in this {self.name} model; {nearest(str(class_name), self.classes)}"
+                )
+            return self.classes.index(str(class_name))
+        if not isinstance(class_index, int | np.integer) or not 0 <= class_index < len(self.classes):
+            last = len(self.classes) - 1
+            raise UsageError(f"no class {asked} in this {self.name} model; expected 0 to {last}, of {self.classes}")
+        return int(class_index)
+
+    def sample_latents(
+        self,
+        count: int,
+        seed: int | None = None,
+        class_name: str | None = None,
+        class_index: int | None = None,
+    ) -> Tensor:
         """Draw latents: from the prior, or from `class_latents` where the model has them.
 
         Parameters
@@ -297,13 +486,15 @@ class Model(nn.Module):
         count : int
             How many.
         seed : int, optional
-            The same seed gives the same latents, on any device.
+            The same seed gives the same latents, on any device; in a `conditional` model the same z for every class.
         class_name : str, optional
-            Only of this class, one of `classes`; without it, of any.
+            Only of this class, one of `classes`; without it, of any, each as often as the others.
+        class_index : int, optional
+            The same by its place in `classes`.
 
         Returns
         -------
-        Tensor, (count, L)
+        Tensor, (count, L) or, if `conditional`, (count, L + K)
 
         Raises
         ------
@@ -314,21 +505,74 @@ class Model(nn.Module):
             raise UsageError(f"{count!r} shapes asked for; expected a whole number from 1 up")
         if seed is not None and not -(2**63) <= int(seed) < 2**63:
             raise UsageError(f"seed={seed}: expected a number of at most 63 bits")
-        if class_name is not None and class_name not in self.classes:
-            known = nearest(class_name, self.classes) if self.classes else "it draws shapes of any class only"
-            raise UsageError(f"no class {class_name!r} in this {self.name} model; {known}")
+        chosen = self._class_index(class_name, class_index)
         source = torch.Generator()
         if seed is None:
             source.seed()
         else:
             source.manual_seed(seed)
         if self.class_latents is None:
-            return self.draw_latents(count, source)
-        if class_name is None:
-            labels = torch.randint(len(self.classes), (count,), generator=source)
-        else:
-            labels = torch.full((count,), self.classes.index(class_name))
-        return self.class_latents.sample(labels, source).to(self.device)
+            z = self.draw_latents(count, source)
+            if not self.conditional:
+                return z
+            return torch.cat([z, self._named(self._labels(count, chosen, source)).to(z)], dim=1)
+        return self.class_latents.sample(self._labels(count, chosen, source), source).to(self.device)
+
+    def _labels(self, count: int, chosen: int | None, source: torch.Generator) -> Tensor:
+        """Return one class for all, or any for each, (count,)."""
+        if chosen is None:
+            return torch.randint(len(self.classes), (count,), generator=source)
+        return torch.full((count,), chosen)
+
+    def with_class(
+        self, z: Tensor | NDArray[Any], class_name: str | None = None, class_index: int | None = None
+    ) -> Tensor:
+        """Return latents with the same z, and this class in place of theirs.
+
+        Parameters
+        ----------
+        z : Tensor or array, (B, L + K), (B, L), or one row of either
+        class_name, class_index
+            As for `sample_latents`; one of them.
+
+        Returns
+        -------
+        Tensor, (B, L + K) or (L + K,)
+
+        Raises
+        ------
+        UsageError
+            If the model is not `conditional`, or does not know the class.
+        InputError
+            If z has another length.
+
+        Examples
+        --------
+        >>> from voxgan.models import find
+        >>> kind = find("gan3d")
+        >>> model = kind(kind.Config(resolution=16, width=4, condition="projection", classes=("chair", "table")))
+        >>> z = model.sample_latents(1, seed=0, class_name="chair")[0]
+        >>> model.with_class(z, "table")[-2:]
+        tensor([0., 1.])
+        """
+        if not self.conditional:
+            raise UsageError(
+                f"this {self.name} model is not conditioned on classes; train one with condition=projection"
+            )
+        chosen = self._class_index(class_name, class_index)
+        if chosen is None:
+            raise UsageError(f"no class given; expected class_name, one of {', '.join(self.classes)}, or class_index")
+        latents = torch.as_tensor(z, dtype=torch.float32, device=self.device)
+        if latents.ndim not in (1, 2) or latents.shape[-1] not in (self.config.latent, self.latent_size):
+            raise InputError(f"latents of shape {tuple(np.shape(z))}; expected {self._expected_latents()}")
+        own = latents[..., : self.config.latent]
+        named = self._named(torch.tensor(chosen)).to(own)
+        return torch.cat([own, named.expand(*own.shape[:-1], -1)], dim=-1)
+
+    def _expected_latents(self) -> str:
+        if not self.conditional:
+            return f"(B, {self.latent_size})"
+        return f"(B, {self.latent_size}): {self.config.latent} of z, and one for each of {len(self.classes)} classes"
 
     def decode(self, z: Tensor | NDArray[Any]) -> Shapes:
         """Turn latents into shapes.
@@ -336,6 +580,7 @@ class Model(nn.Module):
         Parameters
         ----------
         z : Tensor or array, (B, L) or (L,)
+            With K more numbers where the model is `conditional`: a weight for each class, which need not be 0 or 1.
 
         Returns
         -------
@@ -349,8 +594,8 @@ class Model(nn.Module):
         """
         latents = torch.as_tensor(z, dtype=torch.float32, device=self.device)
         latents = latents[None] if latents.ndim == 1 else latents
-        if latents.ndim != 2 or latents.shape[1] != self.config.latent or not len(latents):
-            raise InputError(f"latents of shape {tuple(np.shape(z))}; expected (B, {self.config.latent})")
+        if latents.ndim != 2 or latents.shape[1] != self.latent_size or not len(latents):
+            raise InputError(f"latents of shape {tuple(np.shape(z))}; expected {self._expected_latents()}")
         if not bool(torch.isfinite(latents).all()):
             raise InputError("latents hold NaN or infinity")
         with self.sampling():
@@ -358,9 +603,15 @@ class Model(nn.Module):
             parts = [form(part)[:, 0].cpu() for part in torch.split(latents, _MAX_BATCH)]
         return Shapes(torch.cat(parts).numpy())
 
-    def generate(self, count: int = 1, seed: int | None = None, class_name: str | None = None) -> Shapes:
+    def generate(
+        self,
+        count: int = 1,
+        seed: int | None = None,
+        class_name: str | None = None,
+        class_index: int | None = None,
+    ) -> Shapes:
         """Make shapes from noise: `decode` of `sample_latents`."""
-        return self.decode(self.sample_latents(count, seed, class_name))
+        return self.decode(self.sample_latents(count, seed, class_name, class_index))
 
     def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
         """Make shapes from photos, where the model can (`vae_gan3d`)."""
@@ -383,17 +634,50 @@ class Model(nn.Module):
         finally:
             self.train(training)
 
-    def discriminator_terms(self, real: Tensor, generated: Tensor) -> dict[str, Tensor]:
-        """Return D's loss (``total``) and ``accuracy`` on equally many real and generated shapes (B, 1, R, R, R)."""
-        both = torch.cat([self.packs(real), self.packs(generated.detach())])
-        real_logits, generated_logits = self.discriminator(both, groups=2).float().chunk(2)
-        total: Tensor = self.adversary.discriminator_loss(real_logits, generated_logits)
-        return {"total": total, "accuracy": accuracy(real_logits, generated_logits)}
+    def generated(self, batch: Batch) -> Tensor:
+        """Return the shapes generated from noise for this batch, computed once a step, (B, 1, R, R, R).
 
-    def generator_term(self, generated: Tensor) -> Tensor:
-        """Return G's adversarial loss on generated shapes (B, 1, R, R, R)."""
-        term: Tensor = self.adversary.generator_loss(self.discriminator(self.packs(generated)).float())
-        return term
+        Where G does not move in this step, without a graph.
+        """
+        if "generated" not in batch:
+            moves = batch.serves("generator")
+            with torch.set_grad_enabled(moves):
+                self.generator.requires_grad_(moves)
+                batch["generated"] = self.generator(self.batch_latents(batch))
+        return batch["generated"]
+
+    def discriminator_terms(
+        self, real: Tensor, generated: Tensor, draws: Draws, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Return D's loss (``total``), ``accuracy``, and the loss's parts where it has several.
+
+        Parameters
+        ----------
+        real, generated : Tensor, (B, 1, R, R, R)
+            Equally many, a whole number of packs.
+        draws : Draws
+            Of the batch that they belong to.
+        labels : Tensor of int, (B,), optional
+            The class of each real shape, which is also what the generated one was asked to be.
+        """
+        sides = self.packs(real), self.packs(generated.detach())
+        return game.discriminator_terms(self.config, self.discriminator, *sides, draws, self._packed(labels))
+
+    def generator_terms(self, generated: Tensor, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        """Return G's ``adversarial`` loss, and its ``class`` loss where D says classes.
+
+        Parameters
+        ----------
+        generated, real : Tensor, (B, 1, R, R, R)
+            Real shapes are looked at by losses on pairs only.
+        labels : Tensor of int, (B,), optional
+            What the generated shapes were asked to be.
+        """
+        sides = self.packs(generated), self.packs(real) if self.adversary.PAIRED else None
+        return game.generator_terms(self.config, self.discriminator, *sides, self._packed(labels))
+
+    def _packed(self, labels: Tensor | None) -> Tensor | None:
+        return None if labels is None else labels.reshape(-1, self.config.pack)
 
     def packs(self, occupancy: Tensor) -> Tensor:
         """Lay shapes (B, 1, R, R, R) side by side as packs (B/M, M, R, R, R), with instance noise if asked for."""

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from voxgan.adversarial.gate import Gate
 from voxgan.draws import moved
 from voxgan.errors import ImageError, UsageError, nearest
 from voxgan.models.model import Background, Batch, Config, Model, Phase, bernoulli
-from voxgan.networks import Discriminator, Generator, ImageEncoder
+from voxgan.networks import ImageEncoder
 from voxgan.voxels import Shapes
 
 __all__ = ["MODEL", "VAEGAN3D", "VAEGANConfig", "kl_divergence"]
@@ -125,8 +124,7 @@ class VAEGAN3D(Model):
 
     def __init__(self, config: VAEGANConfig) -> None:
         super().__init__(config)
-        self.generator = Generator(config.resolution, config.width, config.latent)
-        self.discriminator = Discriminator(config.resolution, config.discriminator_width or config.width, config.pack)
+        self._make_players()
         self.encoder = ImageEncoder(config.encoder_width or config.width, config.latent)
         _start_certain(self.encoder)
 
@@ -139,14 +137,15 @@ class VAEGAN3D(Model):
     def phases(self) -> tuple[Phase, ...]:
         """D behind the gate; then E, then G, or both at once."""
         c = self.options
-        discriminator = Phase("discriminator", {"discriminator": c.discriminator_rate}, c.beta1, when=Gate(c.gate))
         if c.joint:
-            both = Phase("autoencoder", {"encoder": c.encoder_rate, "generator": c.generator_rate}, c.beta1)
-            return (both,) if c.adversarial_weight == 0 else (discriminator, both)
+            rates = {"encoder": c.encoder_rate, "generator": c.generator_rate}
+            if c.adversarial_weight == 0:  # no critic to wait for
+                return (Phase("autoencoder", rates, c.beta1, beta2=c.beta2, optimizer=c.optimizer),)
+            return self._discriminator_phase(), self._other_phase("autoencoder", rates)
         return (
-            discriminator,
-            Phase("encoder", {"encoder": c.encoder_rate}, c.beta1),
-            Phase("generator", {"generator": c.generator_rate}, c.beta1),
+            self._discriminator_phase(),
+            self._other_phase("encoder", {"encoder": c.encoder_rate}),
+            self._other_phase("generator", {"generator": c.generator_rate}),
         )
 
     def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
@@ -188,6 +187,12 @@ class VAEGAN3D(Model):
         """Compute what the phases of a step share, once: shapes from noise and, if joint, from the photos."""
         if "generated" in batch:
             return
+        moves = batch.serves("autoencoder" if self.options.joint else "generator")
+        if not moves:  # the critic's own steps need no more than what it looks at
+            with torch.no_grad():
+                noise = self.batch_latents(batch)[self._from_prior(len(batch["occupancy"]))]
+                batch["generated"] = self.generator(noise)
+            return
         with torch.enable_grad():
             trained = (self.generator, self.encoder) if self.options.joint else (self.generator,)
             for network in trained:
@@ -203,8 +208,11 @@ class VAEGAN3D(Model):
 
     def _discriminator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
-        real = batch["occupancy"][self._from_prior(len(batch["occupancy"]))]
-        return self.discriminator_terms(real, batch["generated"])
+        return self.discriminator_terms(self._opposite(batch), batch["generated"], batch.draws)
+
+    def _opposite(self, batch: Batch) -> Tensor:
+        """Return the real shapes that stand against those from noise."""
+        return batch["occupancy"][self._from_prior(len(batch["occupancy"]))]
 
     def _joint_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
@@ -215,7 +223,7 @@ class VAEGAN3D(Model):
         }
         total = c.kl_weight * figures["kl"] + c.reconstruction_weight * figures["reconstruction"]
         if c.adversarial_weight > 0:
-            figures["adversarial"] = self.generator_term(batch["generated"])
+            figures |= self.generator_terms(batch["generated"], self._opposite(batch))
             total = total + c.adversarial_weight * figures["adversarial"]
         return {"total": total, **figures}
 
@@ -229,7 +237,7 @@ class VAEGAN3D(Model):
     def _generator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
         reconstruction = self._reconstruction(self.generator.logits(batch["z"]), batch["occupancy"])
-        adversarial_term = self.generator_term(batch["generated"])
+        adversarial_term = self.generator_terms(batch["generated"], self._opposite(batch))["adversarial"]
         c = self.options
         total = c.reconstruction_weight * reconstruction + c.adversarial_weight * adversarial_term
         return {"total": total, "reconstruction": reconstruction, "adversarial": adversarial_term}

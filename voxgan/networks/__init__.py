@@ -3,5 +3,27 @@
 from voxgan.networks.discriminator import Discriminator
 from voxgan.networks.generator import Generator
 from voxgan.networks.image_encoder import ImageEncoder
+from voxgan.networks.residual import ResidualDiscriminator, ResidualGenerator
 
-__all__ = ["Discriminator", "Generator", "ImageEncoder"]
+__all__ = [
+    "DISCRIMINATORS",
+    "GENERATORS",
+    "NETWORKS",
+    "Discriminator",
+    "Generator",
+    "ImageEncoder",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
+]
+
+NETWORKS = {
+    "paper": {"generator_norm": "batch", "discriminator_norm": "batch"},
+    "residual": {"generator_norm": "batch", "discriminator_norm": "none"},
+}
+"""The networks by name, and the norms that each has where nobody asks for others."""
+
+GENERATORS: dict[str, type[Generator] | type[ResidualGenerator]] = {"paper": Generator, "residual": ResidualGenerator}
+DISCRIMINATORS: dict[str, type[Discriminator] | type[ResidualDiscriminator]] = {
+    "paper": Discriminator,
+    "residual": ResidualDiscriminator,
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterable
 from typing import Any, cast
@@ -13,6 +12,8 @@ from torch.nn.functional import leaky_relu
 
 from voxgan.networks.forms import conv, conv_by_blocks
 from voxgan.networks.generator import channels
+from voxgan.networks.heads import Judge
+from voxgan.networks.norms import he_initialise, make_norm
 from voxgan.networks.recomputation import recomputed
 
 __all__ = ["Discriminator"]
@@ -21,7 +22,7 @@ _SLOPE = 0.2
 _AT_ONCE = 16  # shapes whose first volume is computed again at once
 
 
-class Discriminator(nn.Module):
+class Discriminator(Judge):
     """Occupancy → one logit: the generator's mirror, kernel 4, strides 2 … 2, 1.
 
     Batch norm (not after the first convolution) and LeakyReLU 0.2 stand between; no bias. At 64³ and width 64 it has
@@ -35,11 +36,10 @@ class Discriminator(nn.Module):
         Channels of the first hidden volume at 64³; the paper's is 64.
     pack : int
         Shapes seen side by side on the channel axis (PacGAN); only the first convolution widens.
-
-    Attributes
-    ----------
-    recompute : bool
-        Compute activations again in the backward pass instead of keeping them: less memory, more time. Off by default.
+    norm : {"batch", "group", "pixel", "none"}
+        What stands between; the paper's is batch norm. Weights are scaled to do without where there is none.
+    classes, condition
+        As for `voxgan.networks.heads.Judge`.
 
     Examples
     --------
@@ -47,36 +47,39 @@ class Discriminator(nn.Module):
     torch.Size([3])
     """
 
-    recompute: bool = False
-
-    def __init__(self, resolution: int = 64, width: int = 64, pack: int = 1) -> None:
-        super().__init__()
-        self.resolution, self.width, self.pack = resolution, width, pack
+    def __init__(
+        self,
+        resolution: int = 64,
+        width: int = 64,
+        pack: int = 1,
+        norm: str = "batch",
+        classes: int = 0,
+        condition: str = "none",
+    ) -> None:
         hidden = channels(resolution, width)[::-1]
+        super().__init__(hidden[-1], pack, classes, condition)
+        self.resolution, self.width, self.norm = resolution, width, norm
         layers: list[nn.Module] = [
             nn.Conv3d(pack, hidden[0], 4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(_SLOPE),
         ]
         for fan_in, fan_out in itertools.pairwise(hidden):
             layers += [nn.Conv3d(fan_in, fan_out, 4, stride=2, padding=1, bias=False)]
-            layers += [nn.BatchNorm3d(fan_out), nn.LeakyReLU(_SLOPE)]
+            layers += [make_norm(norm, fan_out), nn.LeakyReLU(_SLOPE)]
         layers += [nn.Conv3d(hidden[-1], 1, 4, bias=False)]
         self.layers = nn.Sequential(*layers)
+        if norm == "none":
+            he_initialise(self.layers, slope=_SLOPE)
 
-    def forward(self, occupancy: Tensor, groups: int = 1) -> Tensor:
-        """Return the logit of being real, (B,), for packs of shapes (B, M, R, R, R).
+    def features(self, occupancy: Tensor, groups: int = 1) -> Tensor:
+        """Return the last volume after its activation, float32 (B, C·64), for packs of shapes (B, M, R, R, R).
 
         Parameters
         ----------
         occupancy : Tensor, (B, M, R, R, R)
         groups : int
             Equal parts of the batch, one after the other, each with batch statistics of its own; running statistics
-            see one after the other. Logits and gradients are those of that many calls, which take longer.
-
-        Returns
-        -------
-        Tensor, (B,)
-            In single precision, under autocast too.
+            see one after the other. Features and gradients are those of that many calls, which take longer.
 
         Raises
         ------
@@ -85,34 +88,35 @@ class Discriminator(nn.Module):
         """
         if groups < 1 or len(occupancy) % groups:
             raise ValueError(f"{groups} groups in a batch of {len(occupancy)}: expected a number that divides it")
-        first, _, second, *rest, last = cast(Iterable[Any], self.layers)
+        first, _, second, *rest, _ = cast(Iterable[Any], self.layers)
+        # Each weight is asked for once: spectral norm takes a step of its power iteration whenever it is.
+        weights = first.weight, second.weight
 
         def stem(x: Tensor) -> Tensor:
-            return conv(leaky_relu(conv_by_blocks(x, first.weight), _SLOPE, inplace=True), second.weight)
+            return conv(leaky_relu(conv_by_blocks(x, weights[0]), _SLOPE, inplace=True), weights[1])
 
         if self.recompute and torch.is_grad_enabled():
             # No batch norm binds these shapes together, so that the largest volume need never be there for all.
             x = torch.cat([recomputed(stem, part) for part in torch.split(occupancy, _AT_ONCE)])
         else:
             x = stem(occupancy)
-        for norm, convolution in zip(rest[::3], [*rest[2::3], last], strict=True):
+        for norm, convolution in zip(rest[::3], [*rest[2::3], None], strict=True):
             x = self._block(x, norm, convolution, groups)
-        return x.flatten()
+        return x.flatten(1).to(torch.promote_types(x.dtype, torch.float32))
 
-    def _block(self, x: Tensor, norm: nn.Module, convolution: nn.Module, groups: int) -> Tensor:
-        """Apply batch norm, LeakyReLU and a convolution."""
-        weight = cast(Tensor, convolution.weight)
-        last = convolution is self.layers[-1]
+    def _block(self, x: Tensor, norm: nn.Module, convolution: nn.Module | None, groups: int) -> Tensor:
+        """Apply the norm, LeakyReLU and a convolution, where one follows."""
+        weight = None if convolution is None else cast(Tensor, convolution.weight)
 
         def run(x: Tensor) -> Tensor:
             y = torch.cat([norm(part) for part in x.chunk(groups)]) if norm.training and groups > 1 else norm(x)
-            y = leaky_relu(y, _SLOPE, inplace=True)
-            return _project(y, weight) if last else conv(y, weight)
+            # A norm that does nothing hands on what others still need.
+            y = leaky_relu(y, _SLOPE, inplace=y is not x)
+            return y if weight is None else conv(y, weight)
 
         return recomputed(run, x, norm) if self.recompute and torch.is_grad_enabled() else run(x)
 
-
-def _project(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the convolution of (B, C, 4, 4, 4) with one kernel as large, (B,): a product of vectors."""
-    with torch.autocast(x.device.type, enabled=False) if x.device.type != "meta" else contextlib.nullcontext():
-        return x.flatten(1).to(weight.dtype) @ weight.flatten()
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logit of being real, (B,): the last convolution, whose kernel is as large as the volume."""
+        weight = cast(nn.Conv3d, self.layers[-1]).weight
+        return features.to(weight.dtype) @ weight.flatten()

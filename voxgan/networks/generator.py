@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from voxgan.networks.forms import conv_transpose, conv_transpose_by_blocks
+from voxgan.networks.norms import he_initialise, make_norm
 from voxgan.networks.recomputation import recomputed
 
 __all__ = ["Generator", "channels"]
@@ -53,6 +54,8 @@ class Generator(nn.Module):
         Channels of the last hidden volume at 64³; the paper's is 64.
     latent : int
         Numbers in z.
+    norm : {"batch", "group", "pixel", "none"}
+        What stands between; the paper's is batch norm. Weights are scaled to do without where there is none.
 
     Attributes
     ----------
@@ -68,15 +71,22 @@ class Generator(nn.Module):
 
     recompute: bool = False
 
-    def __init__(self, resolution: int = 64, width: int = 64, latent: int = 200) -> None:
+    def __init__(self, resolution: int = 64, width: int = 64, latent: int = 200, norm: str = "batch") -> None:
         super().__init__()
-        self.resolution, self.width, self.latent = resolution, width, latent
+        self.resolution, self.width, self.latent, self.norm = resolution, width, latent, norm
         hidden = channels(resolution, width)
         layers: list[nn.Module] = [nn.ConvTranspose3d(latent, hidden[0], 4, bias=False)]
         for fan_in, fan_out in zip(hidden, [*hidden[1:], 1], strict=True):
-            layers += [nn.BatchNorm3d(fan_in), nn.ReLU()]
+            layers += [make_norm(norm, fan_in), nn.ReLU()]
             layers += [nn.ConvTranspose3d(fan_in, fan_out, 4, stride=2, padding=1, bias=False)]
         self.layers = nn.Sequential(*layers)
+        if norm == "none":
+            he_initialise(self.layers)
+
+    @property
+    def first(self) -> nn.ConvTranspose3d:
+        """The layer that latents go into."""
+        return cast(nn.ConvTranspose3d, self.layers[0])
 
     def logits(self, z: Tensor) -> Tensor:
         """Return the log-odds of occupancy, (B, 1, R, R, R), for latents (B, L).
@@ -100,7 +110,8 @@ class Generator(nn.Module):
         weight = cast(Tensor, convolution.weight)
 
         def run(x: Tensor) -> Tensor:
-            return grow(relu(norm(x), inplace=True), weight)
+            y = norm(x)
+            return grow(relu(y, inplace=y is not x), weight)  # a norm that does nothing hands on what others need
 
         return recomputed(run, x, norm) if self.recompute and torch.is_grad_enabled() else run(x)
 

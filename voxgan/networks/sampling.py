@@ -20,8 +20,9 @@ from torch.nn.functional import conv3d, conv_transpose3d
 from voxgan.networks import winograd
 from voxgan.networks.forms import block_kernel, has_bfloat16, unblock
 from voxgan.networks.generator import Generator
+from voxgan.networks.residual import ResidualGenerator
 
-__all__ = ["PRECISIONS", "Sampler", "SamplingForm"]
+__all__ = ["PRECISIONS", "AsTrained", "Sampler", "SamplingForm"]
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -189,6 +190,37 @@ class SamplingForm:
         return x.add_(lost).add_(self._first_bias)
 
 
+class AsTrained:
+    """Latent → occupancy by the generator itself, in evaluation mode: for those without batch norms to fold away.
+
+    Parameters
+    ----------
+    generator : Generator or ResidualGenerator
+        Its weights are shared, not copied.
+    precision : {"fp32", "bf16"}
+        As for `SamplingForm`.
+
+    Examples
+    --------
+    >>> generator = ResidualGenerator(resolution=16, width=4).eval()
+    >>> z = torch.rand(2, 200)
+    >>> torch.equal(AsTrained(generator)(z), generator(z))
+    True
+    """
+
+    def __init__(self, generator: Generator | ResidualGenerator, precision: str = "fp32") -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
+        self.generator, self.precision = generator, precision
+        self.dtype = PRECISIONS[precision] if has_bfloat16(next(generator.parameters()).device) else torch.float32
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """Return occupancy in (0, 1), float32 (B, 1, R, R, R), for latents (B, L)."""
+        low = self.dtype == torch.bfloat16
+        with torch.no_grad(), torch.autocast(z.device.type, torch.bfloat16, enabled=low):
+            return cast(Tensor, self.generator(z)).float()
+
+
 class Sampler:
     """Keeps the form of a generator while its weights, their device and the precision stay as they are.
 
@@ -206,13 +238,15 @@ class Sampler:
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[_Seen, SamplingForm] | None = None
+        self._kept: tuple[_Seen, SamplingForm] | None = None  # `AsTrained` holds nothing worth keeping
 
     def __reduce__(self) -> tuple[type[Sampler], tuple[()]]:
         return Sampler, ()
 
-    def form(self, generator: Generator, precision: str = "fp32") -> SamplingForm:
+    def form(self, generator: Generator | ResidualGenerator, precision: str = "fp32") -> SamplingForm | AsTrained:
         """Return the generator's form, built again if anything has changed."""
+        if not isinstance(generator, Generator) or generator.norm != "batch":
+            return AsTrained(generator, precision)
         # Made in inference mode, its tensors could not be used outside of it.
         with torch.inference_mode(False), torch.no_grad():
             seen = _Seen(generator, precision)

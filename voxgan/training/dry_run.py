@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from voxgan import presets
+from voxgan import adversarial, presets
 from voxgan.batches import Plan
 from voxgan.checkpoint import find_device
 from voxgan.dataset import Dataset, pack
@@ -47,7 +47,7 @@ _CPU_BYTES, _CPU_SHARE = 0.38e9, 0.55  # the workspace: fixed, and for each byte
 
 @dataclass(frozen=True)
 class Option:
-    """One resolved option and where its value comes from: "given", "preset", "data" or "default"."""
+    """One resolved option and where its value comes from: "given", "preset", "loss", "data" or "default"."""
 
     name: str
     value: Any
@@ -320,7 +320,12 @@ def _resolved(model: str, data: str | Path, ranks: int, options: Mapping[str, An
         facts = Data(Path(data), dataset.resolution, len(dataset), config.classes, dataset.num_views)
     values = {**dataclasses.asdict(config), **dataclasses.asdict(training)}
     preset = presets.find(model)[1]
-    sources = {**dict.fromkeys(preset, "preset"), **dict.fromkeys(options, "given"), **dict.fromkeys(from_data, "data")}
+    sources = {
+        **dict.fromkeys(adversarial.find(config.adversarial).RECIPE, "loss"),
+        **dict.fromkeys([key for key in preset if key in merged], "preset"),
+        **dict.fromkeys(options, "given"),
+        **dict.fromkeys(from_data, "data"),
+    }
     listed = tuple(Option(key, value, sources.get(key, "default")) for key, value in values.items())
     return _Resolved(kind, config, training, group, listed, facts)
 

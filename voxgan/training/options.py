@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from voxgan import models, presets
+from voxgan import adversarial, models, presets
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, MissingExtraError, UsageError, nearest
-from voxgan.models.model import Model, make_config
+from voxgan.models.model import Config, Model, make_config
 from voxgan.networks.forms import has_bfloat16
 from voxgan.training.ranks import Ranks
 from voxgan.voxels import FILL
@@ -168,6 +168,9 @@ def split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, T
 def resolve(model: str, options: Mapping[str, Any]) -> tuple[type[Model], dict[str, Any], tuple[str, ...]]:
     """Lay options over a preset's.
 
+    Where another adversarial loss or network is asked for than the preset has, what these bring along (rates and such:
+    `voxgan.adversarial.recipe`) takes the place of the preset's.
+
     Parameters
     ----------
     model : str
@@ -190,9 +193,20 @@ def resolve(model: str, options: Mapping[str, Any]) -> tuple[type[Model], dict[s
     """
     name, preset = presets.find(model)
     kind = models.find(name)
-    merged = {**preset, **options}
+    merged = {**_without_replaced(preset, options), **options}
     config, _ = split_options(kind, merged)
     return kind, merged, tuple(config.classes)
+
+
+def _without_replaced(preset: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop from a preset what was chosen for a loss or a network that these options replace."""
+    replaced: set[str] = set()
+    loss, network = str(options.get("adversarial", "")), options.get("network")
+    if loss in adversarial.names() and loss != preset.get("adversarial", Config.adversarial):
+        replaced |= set(adversarial.find(loss).RECIPE)
+    if network is not None and network != preset.get("network", Config.network):
+        replaced |= {"generator_norm", "discriminator_norm"}
+    return {key: value for key, value in preset.items() if key not in replaced}
 
 
 def check_options(config: Any, training: Training, ranks: Ranks) -> None:
@@ -243,6 +257,8 @@ def check_data(kind: type[Model], config: Any, training: Training, dataset: Data
             f"{dataset.path}: its grids are {dataset.resolution}³, the model's {config.resolution}³; "
             f"drop resolution={config.resolution} or prepare the data at it"
         )
+    if kind.needs_classes(config):
+        _check_classes(config.classes, dataset)
     room = int(dataset.resolution * (1 - FILL) / 2)
     if training.shift > room:
         raise UsageError(f"shift={training.shift}: shapes have {room} free cells around them at {dataset.resolution}³")
@@ -263,3 +279,22 @@ def check_data(kind: type[Model], config: Any, training: Training, dataset: Data
             )
         if dataset.image_size != 256:
             raise DatasetError(f"{dataset.path}: its views are {dataset.image_size} pixels wide, expected 256")
+
+
+def _check_classes(classes: tuple[str, ...], dataset: Dataset) -> None:
+    """Refuse classes that a conditional model could not learn apart, or not learn at all."""
+    if len(classes) < 2:
+        raise DatasetError(
+            f"{dataset.path}: {len(classes)} class to train on, and a conditional model chooses between two or more; "
+            "name them with classes=chair,table or leave the condition out"
+        )
+    twice = [name for name in classes if classes.count(name) > 1]
+    if twice:
+        raise UsageError(f"classes={','.join(classes)}: {twice[0]!r} stands there twice")
+    present = {dataset.classes[label] for label in set(dataset.labels.tolist())}
+    lacking = [name for name in classes if name not in present]
+    if lacking:
+        raise DatasetError(
+            f"{dataset.path}: has no training shapes of the class {lacking[0]!r}; name those that it has with "
+            f"classes={','.join(name for name in classes if name in present)}"
+        )

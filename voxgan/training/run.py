@@ -336,6 +336,15 @@ def _lag(device: torch.device) -> int:
     return 1 if device.type == "cuda" else 0
 
 
+def _chance(model: Model) -> float | None:
+    """Return D's adversarial loss where it says of everything that it does not know; None for critics."""
+    loss = model.adversary
+    if loss.CRITIC:
+        return None
+    undecided = torch.full((1,), loss.UNDECIDED)
+    return float(loss.discriminator_loss(undecided, undecided))
+
+
 def _peak_memory(device: torch.device) -> float:
     """Return the most memory that was in use so far, in GB: of the GPU, or of this process."""
     if device.type == "cuda":
@@ -365,7 +374,7 @@ class _Run:
         images = "none"
         if "image" in model.conditions:
             images = "stored" if training.views == "auto" else training.views
-        self.plan = Plan(images, training.augment, training.turns, training.shift)
+        self.plan = Plan(images, training.augment, training.turns, training.shift, model.config.classes)
         keep_freed_memory()
         with self.ranks.watched():
             self.stepper = Stepper(model, training, self.ranks, self.plan)
@@ -402,7 +411,7 @@ class _Run:
             self.watch = self._watch(step)
 
     def _watch(self, step: int) -> Watch:
-        watch = Watch([phase.name for phase in self.stepper.phases])
+        watch = Watch([phase.name for phase in self.stepper.phases], _chance(self.model))
         if step:
             watch.replay(read_log(self.folder))
         return watch

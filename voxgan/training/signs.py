@@ -87,6 +87,9 @@ class Watch:
     ----------
     phases : sequence of str
         The names of the model's phases.
+    chance : float or None, optional
+        D's adversarial loss where it says of everything that it does not know: 2 log 2 by default, as cross-entropy has
+        it. None for critics, whose loss is a distance: it says neither that they are too good nor that they are blind.
 
     Examples
     --------
@@ -96,8 +99,9 @@ class Watch:
     [300]
     """
 
-    def __init__(self, phases: Sequence[str]) -> None:
+    def __init__(self, phases: Sequence[str], chance: float | None = _CHANCE) -> None:
         self.phases = tuple(phases)
+        self._chance = math.nan if chance is None else chance
         self._windows: dict[str, _Window] = {}
         self._bounds: dict[tuple[str, str], float] = {}  # of which parts of which phase's loss
         self._shut = 0
@@ -108,8 +112,7 @@ class Watch:
             "empty": self._empty,
             "full": self._full,
             "equal": self._equal,
-            "saturated": self._saturated,
-            "fooled": self._fooled,
+            **({} if chance is None else {"saturated": self._saturated, "fooled": self._fooled}),
             "shut": self._gate_shut,
             "skipped": self._skipped,
             "kl_away": self._kl_away,
@@ -203,7 +206,8 @@ class Watch:
             usual = self._window(f"{phase} size", 100).mean
             if not math.isnan(usual):
                 self._lowest[phase] = min(usual, self._lowest.get(phase, usual))
-        self._window("discriminator.total", _BLIND).add(figures.get("discriminator.total"))
+        self._window("discriminator.total", _BLIND).add(_adversarial(figures))
+        self._window("discriminator.adversarial", 100).add(_adversarial(figures))
         moved = figures.get("discriminator.moved")
         self._window("discriminator.moved", 100).add(moved)
         self._window("discriminator.moved", 300).add(moved)
@@ -284,10 +288,10 @@ class Watch:
         )
 
     def _saturated(self) -> _Finding:
-        accuracy, loss = self._mean("accuracy"), self._mean("discriminator.total")
-        moved = self._mean("discriminator.moved")
-        there = accuracy >= 0.99 and loss < 0.05 and moved > 0
-        return _between(there, accuracy < 0.97 or loss > 0.1 or moved == 0), (
+        accuracy, loss = self._mean("accuracy"), self._mean("discriminator.adversarial")
+        moved, unit = self._mean("discriminator.moved"), self._chance / _CHANCE
+        there = accuracy >= 0.99 and loss < 0.05 * unit and moved > 0
+        return _between(there, accuracy < 0.97 or loss > 0.1 * unit or moved == 0), (
             f"the discriminator is saturated: accuracy {accuracy:.1%} and a loss of {loss:.2g} over 100 steps, and it "
             f"still moves in {moved:.0%} of them. The generator gets hardly any signal. In a new run, try "
             "gate=0.8, a lower discriminator_rate, or instance_noise=0.1"
@@ -295,10 +299,10 @@ class Watch:
 
     def _fooled(self) -> _Finding:
         accuracy, loss = self._mean("accuracy", _BLIND), self._mean("discriminator.total", _BLIND)
-        there = accuracy < 0.55 and loss > 0.98 * _CHANCE
-        return _between(there, accuracy > 0.6 or loss < 0.95 * _CHANCE), (
+        there = accuracy < 0.55 and loss > 0.98 * self._chance
+        return _between(there, accuracy > 0.6 or loss < 0.95 * self._chance), (
             f"the discriminator learns nothing: accuracy {accuracy:.0%} and a loss of {loss:.3g} over {_BLIND} steps, "
-            f"where guessing gives 50% and {_CHANCE:.3g}. What it tells the generator is worth nothing. In a new "
+            f"where guessing gives 50% and {self._chance:.3g}. What it tells the generator is worth nothing. In a new "
             "run, try a higher discriminator_rate, a lower generator_rate, or a larger discriminator_width"
         )
 
@@ -356,6 +360,11 @@ class Watch:
             f"the encoder says nothing: its KL term is {kl:.2g} nats (mean of 50 steps), so that all photos have the "
             "same code. In a new run, try a lower kl_weight or a higher reconstruction_weight"
         )
+
+
+def _adversarial(figures: Mapping[str, Any]) -> Any:
+    """Return D's loss without penalties and classes."""
+    return figures.get("discriminator.adversarial", figures.get("discriminator.total"))
 
 
 def _between(there: bool, gone: bool) -> bool | None:

@@ -1,4 +1,4 @@
-"""One step of a training: every phase once, on one batch.
+"""One step of a training: every phase whose turn it is, once, on one batch.
 
 A phase moves its weights only if its loss and its gradient are finite, and those of the phases before it. What an
 earlier phase has moved stays moved; batch statistics and the average stay as they were.
@@ -72,6 +72,13 @@ class _PhaseLoss(nn.Module):
         return self.model.loss(self.phase, batch)
 
 
+def _optimizer(phase: Phase, groups: list[dict[str, Any]], device: torch.device) -> torch.optim.Optimizer:
+    """Return what moves a phase's weights."""
+    if phase.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups)
+    return torch.optim.Adam(groups, betas=(phase.beta1, phase.beta2), fused=device.type in ("cpu", "cuda"))
+
+
 class Stepper:
     """A model under training: its optimisers, its moving average, and how it takes a step.
 
@@ -104,10 +111,10 @@ class Stepper:
         self.model = model.train()
         self.phases = model.phases
         self.optimizers = {
-            phase.name: torch.optim.Adam(
+            phase.name: _optimizer(
+                phase,
                 [{"params": list(getattr(model, name).parameters()), "lr": rate} for name, rate in phase.rates.items()],
-                betas=(phase.beta1, 0.999),
-                fused=self.device.type in ("cpu", "cuda"),
+                self.device,
             )
             for phase in self.phases
         }
@@ -143,7 +150,7 @@ class Stepper:
             network.requires_grad_(name in phase.trains)
 
     def run(self, number: int, raw: Mapping[str, Tensor], last: Mapping[str, float], stop: bool = False) -> Figures:
-        """Run every phase once on one batch.
+        """Run every phase whose turn it is, once, on one batch.
 
         Parameters
         ----------
@@ -173,7 +180,10 @@ class Stepper:
         sound = torch.ones((), device=self.device)
         figures = Figures()
         self._made = {}
-        for phase in self.phases:
+        phases = [phase for phase in self.phases if phase.turn(number)]
+        for batch in batches:
+            batch.phases = tuple(phase.name for phase in phases)
+        for phase in phases:
             for group, rate in zip(self.optimizers[phase.name].param_groups, phase.rates.values(), strict=True):
                 group["lr"] = rate * decay
             self._only(phase)
@@ -229,12 +239,17 @@ class Stepper:
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         sound = sound * torch.isfinite(norm)
-        if optimizer.defaults["fused"]:  # decided on the device, which nothing then waits for
+        if optimizer.defaults.get("fused"):  # decided on the device, which nothing then waits for
             guarded: Any = optimizer
             guarded.grad_scale, guarded.found_inf = None, 1 - sound
             guarded.step()
         elif sound > 0:
             optimizer.step()
+        if phase.clip:
+            with torch.no_grad():
+                for group in optimizer.param_groups:
+                    torch._foreach_clamp_min_(group["params"], -phase.clip)
+                    torch._foreach_clamp_max_(group["params"], phase.clip)
         optimizer.zero_grad(set_to_none=True)
         figures.add(
             [*names, f"{phase.name}.gradient", f"{phase.name}.moved"], torch.cat([values, norm[None], sound[None]])
