@@ -1,15 +1,16 @@
 """Which adversarial loss to take: every loss on every network at equal compute, on the same shapes.
 
     python benchmarks/feature_space.py modelnet32.h5 --out features.pt
-    python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses [--tera 30] [--seeds 1]
+    python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses [--tera 12] [--seeds 0]
                                 [--losses all] [--networks paper,residual] [--width 8] [--threads 1] [--part 1/2]
     python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses --table [--json] [--sheet all.png]
 
 Each run is the preset ``gan3d`` with ``adversarial=`` and ``network=`` changed, as a user would, and takes as many
 steps as --tera TFLOP allow, counted as ``voxgan train --dry-run`` counts them. `wasserstein` goes without its warm-up,
-which would be all of such a run. Where a run stops, it goes on; --part divides the runs between processes.
+which would be all of such a run. The ``quick`` ones are critics with G moving in every step, at ten times the rates.
+Where a run stops, it goes on; --part divides the runs between processes.
 
-Scores are of 400 samples, beside 400 real shapes: ``failed`` (share that is empty, full, one blob or shattered), ``parts`` (share of
+Scores are of 400 samples, beside 400 real shapes: ``failed`` (empty, full, one blob or shattered), ``parts`` (share of
 the mass in the largest connected part), ``pairs`` (mean pairwise IoU) and ``ms_ssim`` as multiples of the data's,
 ``frechet`` (distance to all training shapes in the feature space, d = 64), ``one_nna`` (IoU; ½ is ideal, 1 is told
 apart always), ``nearest`` (mean IoU with the nearest training shape).
@@ -44,11 +45,17 @@ from voxgan.training import estimate
 
 _COUNT = 400
 _OPTIONS: dict[str, Any] = {"batch": 16, "sample_every": 0, "save_every": 1000, "average": 0.99}
-_CHANGED: dict[str, dict[str, Any]] = {"wasserstein": {"critic_warmup": 0}}
+_QUICK = {"critic_steps": 1, "generator_rate": 1e-3, "discriminator_rate": 1e-3}
+ARMS: dict[str, dict[str, Any]] = {
+    **{name: {"adversarial": name} for name in adversarial.names()},
+    "wasserstein": {"adversarial": "wasserstein", "critic_warmup": 0},
+    "wasserstein_gp-quick": {"adversarial": "wasserstein_gp", **_QUICK},
+    "relativistic-quick": {"adversarial": "relativistic", **_QUICK},
+}
 
 
-def options_of(loss: str, network: str, width: int) -> dict[str, Any]:
-    return {**_OPTIONS, "width": width, "adversarial": loss, "network": network, **_CHANGED.get(loss, {})}
+def options_of(arm: str, network: str, width: int) -> dict[str, Any]:
+    return {**_OPTIONS, "width": width, "network": network, **ARMS[arm]}
 
 
 def steps_within(tera: float, data: Path, options: dict[str, Any]) -> int:
@@ -138,7 +145,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tera", type=float, default=30.0, help="TFLOP of each run")
+    parser.add_argument("--tera", type=float, default=12.0, help="TFLOP of each run")
     parser.add_argument("--losses", default="all")
     parser.add_argument("--networks", default="paper,residual")
     parser.add_argument("--seeds", default="0", help="comma-separated")
@@ -157,7 +164,7 @@ def main() -> None:
             if arguments.table:
                 table(arguments)
             return
-        losses = adversarial.names() if arguments.losses == "all" else arguments.losses.split(",")
+        losses = ARMS if arguments.losses == "all" else arguments.losses.split(",")
         number, parts = map(int, arguments.part.split("/"))
         arms = [
             (f"{network}-{loss}-{seed}", {**options_of(loss, network, arguments.width), "seed": int(seed)})

@@ -69,6 +69,10 @@ Background = Annotated[
     Literal["auto", "keep", "remove"],
     Parameter(help="auto: use the picture's transparency, else remove a plain background."),
 ]
+ClassNames = Annotated[
+    list[str],
+    Parameter(name="--class", negative="", show_default=False, consume_multiple=True),
+]
 Options = Annotated[
     str,
     Parameter(help="key=value: steps, batch, width, seed, precision, …", negative="", show_default=False),
@@ -101,6 +105,7 @@ def generate(
     class_name: Annotated[
         str | None, Parameter(name="--class", help="Only this class, of those that voxgan info MODEL can sample.")
     ] = None,
+    class_index: Annotated[Whole | None, Parameter(help="The same by its place in that list, from 0.")] = None,
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
     if count < 1:
@@ -108,7 +113,7 @@ def generate(
     _check_seed(seed)
     targets, _ = plan(writing, [f"shape_{i:03d}" for i in range(count)])
     network = _load(model)
-    z = network.sample_latents(count, seed, class_name)
+    z = network.sample_latents(count, seed, class_name, class_index)
     check_writable(writing, targets)
     export_all(cleaned(network.decode(z), writing), targets, writing)
 
@@ -126,6 +131,12 @@ def interpolate(
         ),
     ] = [],  # noqa: B006
     spherical: Annotated[bool, Parameter(help="Along the great circle instead of straight.", negative="")] = False,
+    class_names: Annotated[
+        ClassNames,
+        Parameter(
+            help="The ends' class; two, in a model that is conditioned on classes: from one to the other, at one z."
+        ),
+    ] = [],  # noqa: B006
     model: ModelName = "chairs-gan3d",
     background: Background = "auto",
 ) -> None:
@@ -134,13 +145,21 @@ def interpolate(
         raise UsageError(f"{len(photo)} photos given; expected two ends, or none for noise")
     if steps < 2:
         raise UsageError(f"steps={steps}: expected 2 or more")
+    if len(class_names) > 2 or (photo and class_names):
+        got = f"{len(class_names)} classes" if len(class_names) > 2 else "photos and classes"
+        raise UsageError(f"{got} given; expected one class for both ends, or two, or photos alone")
     _check_seed(seed)
     targets, pictures = plan(writing, [f"step_{i:03d}" for i in range(steps)], pictures=True)
+    import torch
+
     from voxgan.latent import interpolate as walk
 
     network = _load(model)
     check_writable(writing, targets, pictures)
-    ends = _latents(network, photo, 2, seed, background)
+    ends = _latents(network, photo, 2, seed, background, class_names)
+    if len(class_names) == 2 and network.conditional:
+        ends = network.with_class(torch.stack([ends[0], ends[0]]), class_names[0])
+        ends[1] = network.with_class(ends[1], class_names[1])
     shapes = network.decode(walk(ends[0], ends[1], steps, "spherical" if spherical else "linear"))
     shapes = cleaned(shapes, writing)
     for picture in pictures:
@@ -161,6 +180,7 @@ def arithmetic(
             help="Pictures for A, B, C …, instead of noise.", negative="", show_default=False, consume_multiple=True
         ),
     ] = [],  # noqa: B006
+    class_names: Annotated[ClassNames, Parameter(help="The class of all, or one for each of A, B, C …")] = [],  # noqa: B006
     model: ModelName = "chairs-gan3d",
     background: Background = "auto",
 ) -> None:
@@ -183,7 +203,7 @@ def arithmetic(
     evaluate(expression, dict.fromkeys(letters[:count], torch.zeros(1)))  # what cannot be read is told first
     network = _load(model)
     check_writable(writing, targets)
-    z = _latents(network, photo, count, seed, background)
+    z = _latents(network, photo, count, seed, background, class_names)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
     shapes = cleaned(network.decode(torch.cat([z, result[None]])), writing)
     export_all(shapes[len(z)], targets, writing, drawn=shapes)
@@ -533,10 +553,26 @@ def _load(name: str) -> Model:
     return load(name)
 
 
-def _latents(network: Model, photos: Sequence[Path], count: int, seed: int, background: str) -> Tensor:
-    """Return latents (count, L): of photos where there are some, else from noise."""
+def _latents(
+    network: Model,
+    photos: Sequence[Path],
+    count: int,
+    seed: int,
+    background: str,
+    class_names: Sequence[str] = (),
+) -> Tensor:
+    """Return latents (count, L): of photos where there are some, else from noise, of one class or of one each."""
     if not photos:
-        return network.sample_latents(count, seed=seed)
+        if len(class_names) < 2:
+            return network.sample_latents(count, seed, *class_names)
+        if len(class_names) != count:
+            raise UsageError(f"{len(class_names)} classes for {count} shapes; expected one for all, or one for each")
+        import torch
+
+        drawn = [network.sample_latents(count, seed, name) for name in class_names]
+        return torch.stack([z[place] for place, z in enumerate(drawn)])
+    if class_names:
+        raise UsageError("photos and classes given; expected one of them")
     encode = getattr(network, "encode", None)
     if encode is None:
         raise UsageError(f"{network.name} cannot read photos; use a vae_gan3d model, as in --model furniture")

@@ -109,8 +109,11 @@ def describe_model(name: str) -> None:
             print(f"  {key:10} {training[key]}")
     print(f"  {'classes':10} {', '.join(config.get('classes', ())) or '-'}")
     names = (content.get("class_latents") or {}).get("names") or config.get("classes", ())
-    sampled = ", ".join(map(str, names)) if "class_latents" in content or len(names) == 1 else "-"
-    print(f"  {'can sample':10} {sampled}")
+    chosen = "class_latents" in content or len(names) == 1 or config.get("condition", "none") != "none"
+    print(f"  {'can sample':10} {', '.join(map(str, names)) if chosen else '-'}")
+    parts = [f"{key} {config[key]}" for key in ("network", "condition") if config.get(key, "none") != "none"]
+    parts += [f"pack {config['pack']}"] if config.get("pack", 1) != 1 else []
+    print(f"  {'game':10} {', '.join([str(config.get('adversarial', 'non_saturating')), *parts])}")
     weights = content.get("weights")
     print(f"  {'weights':10} {folder / weights['file'] if weights else 'none yet'}")
     for key, value in (training.get("scores") or {}).items():

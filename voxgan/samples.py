@@ -1,4 +1,4 @@
-"""What a training shows of itself: shapes from fixed latents, reconstructions of fixed views, and their score."""
+"""What a training shows of itself: shapes from fixed latents, reconstructions of fixed views, and their figures."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from voxgan.batches import make_batch
 from voxgan.dataset import Dataset
+from voxgan.diversity import NUM_SHAPES, Diversity
 from voxgan.errors import DatasetError, InputError
 from voxgan.metrics.iou import iou
 from voxgan.models.model import Model
@@ -24,7 +25,9 @@ _TILE = 128  # pixels
 Picture = NDArray[np.uint8]
 
 
-def samples(model: Model, data: Dataset, seed: int, device: torch.device) -> tuple[dict[str, float], Picture | None]:
+def samples(
+    model: Model, data: Dataset, seed: int, device: torch.device, diversity: Diversity
+) -> tuple[dict[str, float], Picture | None]:
     """Draw what `model` makes now.
 
     Parameters
@@ -37,21 +40,28 @@ def samples(model: Model, data: Dataset, seed: int, device: torch.device) -> tup
         Of the latents.
     device : torch.device
         Where the model is.
+    diversity : Diversity
+        What measures shapes from noise beside the same data.
 
     Returns
     -------
     dict
-        ``test_iou`` (or ``train_iou``) over at most 64 views on white, for photo models.
+        What `voxgan.diversity` says of 32 shapes from noise; for photo models, ``test_iou`` (or ``train_iou``) over at
+        most 64 views on white.
     array (rows · 128, 8 · 128, 3), uint8, or None
-        Views, reconstructions and real shapes for photo models; shapes from noise below. None if the model's output
-        is not finite.
+        Views, reconstructions and real shapes for photo models; below, eight shapes from noise, and the training shape
+        nearest to each of them. None if the model's output is not finite.
     """
     try:
-        rows = [_shapes(model.generate(_NUM_SHOWN, seed=seed).occupancy)]
+        latents = torch.split(model.sample_latents(NUM_SHAPES, seed), _NUM_SHOWN)  # few at once: memory
+        parts = [model.decode(part).occupancy for part in latents]
+        solid = np.concatenate([part >= 0.5 for part in parts])
+        figures, places = diversity.measure(solid)
+        rows = [_shapes(parts[0]), _shapes(diversity.neighbours(solid[:_NUM_SHOWN], places[:_NUM_SHOWN]))]
         if "image" not in model.conditions:
-            return {}, rows[0]
+            return figures, np.concatenate(rows)
         scores, reconstructed = _reconstructions(model, data, device)
-        return scores, np.concatenate([*reconstructed, *rows])
+        return scores | figures, np.concatenate([*reconstructed, *rows])
     except InputError:
         return {}, None
 

@@ -9,15 +9,24 @@ import torch
 from torch import Tensor
 
 import voxgan
-from voxgan.adversarial.gate import Gate, accuracy
-from voxgan.models.gan3d import GAN3D
+from voxgan import adversarial
+from voxgan.adversarial.gate import Gate, accuracy, midpoint_accuracy, paired_accuracy
+from voxgan.batches import Plan
+from voxgan.dataset import Dataset
+from voxgan.loader import load_batches
+from voxgan.models.gan3d import GAN3D, GAN3DConfig
 from voxgan.models.model import Batch
+from voxgan.training import Training
+from voxgan.training.ranks import ALONE
+from voxgan.training.step import Stepper
 
 THRESHOLD = 0.75
 SCRIPT = [0.9, 0.75, 1.0, 0.0, 0.76, 0.8, 0.7, 0.5]
 # In each step the *former* entry decides: at most the threshold is open, and so is the first step.
 EXPECTED = [True, False, True, False, True, False, False, True]
 
+EVERY_LOSS = pytest.mark.parametrize("name", adversarial.names())
+CRITICS = [name for name in adversarial.names() if adversarial.find(name).CRITIC]
 TINY = {"width": 4, "batch": 4, "latent": 8, "sample_every": 0, "save_every": 1, "gate": THRESHOLD}
 
 
@@ -98,3 +107,112 @@ def test_the_gate_stands_as_it_was_after_a_resume(
         voxgan.train("gan3d", tiny_data, tmp_path / "run", interrupt, steps=len(SCRIPT), **TINY)
     voxgan.resume(tmp_path / "run")
     assert script.moved == EXPECTED
+
+
+# What accuracy means.
+
+
+@EVERY_LOSS
+def test_accuracy_of_a_perfect_discriminator_and_of_its_opposite(name: str) -> None:
+    loss = adversarial.find(name)
+    high, low = loss.UNDECIDED + torch.tensor([0.25, 3.0, 40.0]), loss.UNDECIDED - torch.tensor([0.25, 30.0, 2.0])
+    assert float(loss.accuracy(high, low)) == 1
+    assert float(loss.accuracy(low, high)) == 0
+
+
+@EVERY_LOSS
+def test_accuracy_of_guesses_is_a_half(name: str) -> None:
+    loss = adversarial.find(name)
+    torch.manual_seed(0)
+    scores = loss.UNDECIDED + torch.randn(2, 10_000)
+    assert float(loss.accuracy(*scores)) == pytest.approx(0.5, abs=0.02)
+    assert float(loss.accuracy(scores[0], scores[0])) == pytest.approx(0.5, abs=0.02)
+
+
+@EVERY_LOSS
+def test_a_discriminator_that_says_one_thing_of_all_guesses(name: str) -> None:
+    for score in (-7.3, 0.1, 1e4):
+        scores = torch.full((5,), score)
+        assert float(adversarial.find(name).accuracy(scores, scores)) == 0.5
+
+
+@EVERY_LOSS
+def test_accuracy_has_no_graph(name: str) -> None:
+    real, generated = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    assert not adversarial.find(name).accuracy(real, generated).requires_grad
+
+
+@pytest.mark.parametrize("name", CRITICS)
+@pytest.mark.parametrize("shift", [-1024.0, -3.0, 0.5, 1024.0])
+def test_accuracy_of_a_critic_does_not_depend_on_where_its_scores_are(name: str, shift: float) -> None:
+    real, generated = torch.tensor([4.0, 0.0, 5.0, 1.5]), torch.tensor([1.0, 2.0, 0.0, 3.5])
+    critic = adversarial.find(name)
+    plain = float(critic.accuracy(real, generated))
+    assert plain == (0.5 if critic.PAIRED else 0.625)
+    assert float(critic.accuracy(real + shift, generated + shift)) == plain
+    assert float(critic.accuracy(real / 64, generated / 64)) == plain
+
+
+def test_the_midpoint_lies_between_the_means_not_between_all_scores() -> None:
+    real, generated = torch.tensor([4.0, 0.0, 5.0]), torch.tensor([1.0, 2.0, 0.0])  # means 3 and 1
+    assert float(midpoint_accuracy(real, generated)) == pytest.approx(5 / 6)
+    # Three real ones for each generated one: the means count alike.
+    assert float(midpoint_accuracy(torch.tensor([4.0, 4.0, 4.0]), torch.tensor([0.0]))) == 1
+    assert float(midpoint_accuracy(torch.tensor([4.0, 4.0, 1.0]), torch.tensor([1.0]))) == 0.75
+
+
+def test_at_the_midpoint_a_score_counts_as_generated() -> None:
+    real, generated = torch.tensor([2.0, 6.0]), torch.tensor([2.0, -2.0])  # means 4 and 0
+    assert float(midpoint_accuracy(real, generated)) == 0.75
+
+
+def test_pairs_are_told_apart_one_by_one() -> None:
+    real, generated = torch.tensor([1.0, 3.0, 5.0]), torch.tensor([0.0, 2.0, 4.0])
+    assert float(paired_accuracy(real, generated)) == 1
+    assert float(paired_accuracy(real, generated.roll(-1))) == pytest.approx(1 / 3)
+    assert float(paired_accuracy(real, torch.tensor([1.0, 3.0, 4.0]))) == pytest.approx(2 / 3)  # two ties
+
+
+# With every loss.
+
+
+def moves(tiny_data: Path, monkeypatch: pytest.MonkeyPatch, script: list[float], **options: object) -> list[bool]:
+    """In which steps D's weights move, while the script says what its accuracy is."""
+    torch.manual_seed(0)
+    model = GAN3D(GAN3DConfig(resolution=16, width=4, latent=8, **options))
+    stepper = Stepper(model, Training(batch=4), ALONE, Plan(augment=True))
+    found, last = [], {}
+    with Dataset(tiny_data) as data:
+        for step, raw in enumerate(load_batches(data, 4, 0, stepper.plan, 0, len(script))):
+            monkeypatch.setattr(model.adversary, "accuracy", lambda *_, step=step: torch.tensor(script[step]))
+            before = [p.detach().clone() for p in model.discriminator.parameters()]
+            last = dict(stepper.run(step, raw, last))
+            same = [torch.equal(a, b) for a, b in zip(before, model.discriminator.parameters(), strict=True)]
+            assert all(same) or not any(same)
+            found.append(not any(same))
+            assert last["discriminator.moved"] == float(found[-1]) and last["accuracy"] == pytest.approx(script[step])
+    return found
+
+
+@EVERY_LOSS
+def test_a_scripted_sequence_gives_exactly_its_updates_with_every_loss(
+    name: str, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert moves(tiny_data, monkeypatch, SCRIPT, adversarial=name, gate=THRESHOLD) == EXPECTED
+
+
+@EVERY_LOSS
+def test_the_recipes_gate_is_open_for_critics_whatever_they_reach(
+    name: str, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = [0.85, 1.0, 0.8, 0.5]
+    expected = [True] * 4 if name in CRITICS else [True, False, False, True]
+    assert moves(tiny_data, monkeypatch, script, adversarial=name) == expected
+
+
+@pytest.mark.parametrize("penalties", [{"r1": 1.0}, {"gradient_penalty": 10.0}])
+def test_a_shut_gate_stops_the_penalties_too(
+    penalties: dict[str, float], tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"adversarial": "hinge", "gate": THRESHOLD, "discriminator_norm": "none", **penalties}
+    assert moves(tiny_data, monkeypatch, SCRIPT, **options) == EXPECTED

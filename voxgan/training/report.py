@@ -22,6 +22,7 @@ from voxgan.files import write_bytes
 from voxgan.progress import duration
 from voxgan.training.record import columns, read_events, read_log
 from voxgan.training.report_curves import Curve, Figure, Values, draw, latest, number
+from voxgan.training.report_diversity import OF_SETS, diversity
 from voxgan.training.report_samples import choose, embed
 from voxgan.training.report_settings import command, settings, words
 from voxgan.training.signs import FIRST, Watch
@@ -120,7 +121,14 @@ class _Report:
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
         name = words(self.folder.resolve().name)
-        sections = [self._head(), self._happened(), self._curves(), self._samples(), settings(self.facts, self.config)]
+        sections = [
+            self._head(),
+            self._happened(),
+            self._curves(),
+            diversity(self.steps, self.figures, self.facts, self.config),
+            self._samples(),
+            settings(self.facts, self.config),
+        ]
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -301,7 +309,8 @@ class _Report:
             percent=True,
             bars=True,
         )
-        for term in dict.fromkeys(name.split(".", 1)[1] for name in self.figures if "." in name):
+        terms = [name.split(".", 1) for name in self.figures if "." in name]
+        for term in dict.fromkeys(term for phase, term in terms if phase not in OF_SETS):
             if term not in ("total", "moved", "gradient"):
                 title, text = _TERMS.get(term, (term, "A term of the loss."))
                 yield Figure(title, text, self._lines(term))
@@ -339,7 +348,8 @@ class _Report:
         ]
 
     def _phase_names(self) -> list[str]:
-        return list(dict.fromkeys(name.split(".", 1)[0] for name in self.figures if "." in name))
+        found = dict.fromkeys(name.split(".", 1)[0] for name in self.figures if "." in name)
+        return [phase for phase in found if phase not in OF_SETS]
 
     def _one(self, name: str, label: str, colour: int) -> list[Curve]:
         return [Curve(label, self.figures[name], colour)] if name in self.figures else []
@@ -365,21 +375,33 @@ class _Report:
         pictures = embed(chosen)
         if not pictures:
             return ""
-        kind = "shapes from fixed noise"
+        rows = "shapes from fixed noise"
         if self.figures.keys() & {"autoencoder.total", "encoder.total"}:
-            kind = "fixed views, their reconstructions, the real shapes, and shapes from fixed noise"
+            rows = f"fixed views, their reconstructions, the real shapes, and {rows}"
+        near = "the training shape nearest to each of these"
+        measured = self._measured()
+        kinds = {p.step: f"{rows}; {near}" if p.step in measured else rows for p in pictures}
         shown = "".join(
             f'<figure class="sample"><figcaption>step {p.step:,}{", empty" if p.empty else ""}</figcaption>'
             f'<div tabindex="0"><img src="{p.address}" '
-            f'width="{p.width}" height="{p.height}" alt="Step {p.step:,}: {kind}"></div></figure>'
+            f'width="{p.width}" height="{p.height}" alt="Step {p.step:,}: {kinds[p.step]}"></div></figure>'
             for p in pictures
         )
         missing = len(chosen) - len(pictures)
         note = f" {missing} could not be read, and are left out." if missing else ""
+        under = [p.step for p in pictures if p.step in measured]
+        if under:
+            since = f" (from step {min(under):,} on)" if len(under) < len(pictures) else ""
+            note = f" The last row{since} is {near}, by IoU.{note}"
         return (
-            f'<section><h2>Samples over time</h2><p class="soft">Made with averaged weights; each row shows '
-            f"{kind}, the same at every step.{note}</p>{shown}</section>"
+            f'<section><h2>Samples over time</h2><p class="soft">Made with averaged weights; from the top, rows show '
+            f"{rows}, the same at every step.{note}</p>{shown}</section>"
         )
+
+    def _measured(self) -> set[int]:
+        """Return the steps whose samples were compared with the training shapes, which are drawn below them."""
+        values = self.figures.get("samples.nearest_iou")
+        return set() if values is None else {int(step) for step in self.steps[np.isfinite(values)]}
 
 
 def _grouped(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

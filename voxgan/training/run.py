@@ -37,6 +37,7 @@ from voxgan.checkpoint import (
 )
 from voxgan.class_latents import fit_class_latents
 from voxgan.dataset import Dataset
+from voxgan.diversity import Diversity
 from voxgan.errors import (
     CheckpointError,
     DatasetError,
@@ -375,6 +376,7 @@ class _Run:
         if "image" in model.conditions:
             images = "stored" if training.views == "auto" else training.views
         self.plan = Plan(images, training.augment, training.turns, training.shift, model.config.classes)
+        self.diversity = Diversity(data, self.plan, training.seed)
         keep_freed_memory()
         with self.ranks.watched():
             self.stepper = Stepper(model, training, self.ranks, self.plan)
@@ -632,13 +634,13 @@ class _Run:
         self._reported = (began, time.monotonic() - began)
 
     def _sample(self, step: int) -> dict[str, float]:
-        """Write a picture of samples; return the scores. What cannot be drawn never ends a run."""
+        """Write a picture of samples; return their figures. What cannot be drawn never ends a run."""
         model = self.stepper.snapshot()
-        scores, picture = samples(model, self.data, self.training.seed, self.ranks.device)
+        figures, picture = samples(model, self.data, self.training.seed, self.ranks.device, self.diversity)
         if picture is not None and self.record is not None:
             from voxgan.preview import write_png
 
             with contextlib.suppress(MissingExtraError):
                 write_png(self.folder / "samples" / f"{step:08d}.png", picture)
             self.record.pictures(step, picture)
-        return scores
+        return figures

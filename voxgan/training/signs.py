@@ -1,9 +1,9 @@
 """Early warnings in words: how an adversarial training fails, told from its figures while it still can be stopped.
 
-Every sign looks at a mean over a window of steps, never at one step, and is silent in the first 300 steps, when no
-figure means anything; but losses in the thousands are no beginning, and are told from step 50 on. While they are there,
-nothing else is told, for all other figures are their consequence. A sign that was told is told again only after it has
-gone (each has a second, easier bound for that) and come back, and at most once in 500 steps.
+Every sign looks at a mean over a window of steps (or over two samplings), never at one step, and is silent in the first
+300 steps, when no figure means anything; but losses in the thousands are no beginning, and are told from step 50 on.
+While they are there, nothing else is told, for all other figures are their consequence. A sign that was told is told
+again only after it has gone (each has a second, easier bound for that) and come back, and at most once in 500 steps.
 
 What the bounds were set from. Two trained models that turned out well: chairs (``gan3d``, 5,400 steps) and furniture
 (``vae_gan3d``, 3,500 steps). Over any 100 steps their D's accuracy lay between .62 and .91, its loss between .72 and
@@ -21,7 +21,7 @@ Most of what is advised is an option of the model, with which a run begins and e
 (batch, precision, retries) can be given to ``voxgan resume``.
 
 Shapes from noise say little of a model that reconstructs: those of the furniture model, which is meant to be used with
-photos or class latents, were empty for a while. So the signs of empty, full and equal shapes are for the others.
+photos or class latents, were empty for a while. So the signs of empty, full, equal and alike shapes are for the others.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ _EVERY = 10  # steps between two looks
 _QUIET = 500  # steps between two warnings of one kind
 _CHANCE = 2 * math.log(2)  # D's loss when it says ½ of everything
 _BLIND = 300  # steps that D may look blind
+_ALIKE = 0.5  # of the way from the data's pairwise IoU to that of equal shapes
 _KL = 1500.0  # nats; at such values every photo gave one shape (docs/decisions.md)
 _RATES = {
     "": "generator_rate and discriminator_rate",
@@ -112,6 +113,7 @@ class Watch:
             "empty": self._empty,
             "full": self._full,
             "equal": self._equal,
+            "alike": self._alike,
             **({} if chance is None else {"saturated": self._saturated, "fooled": self._fooled}),
             "shut": self._gate_shut,
             "skipped": self._skipped,
@@ -144,14 +146,18 @@ class Watch:
         Parameters
         ----------
         lines : iterable of mappings
-            As `voxgan.training.record.read_log` returns them; the last 2,000 count.
+            As `voxgan.training.record.read_log` returns them; the last 2,000 count, and all samplings.
         """
-        for line in deque(lines, maxlen=2000):
-            sound = {key: value for key, value in line.items() if value is None or isinstance(value, int | float)}
-            self._look(int(line["step"]), sound)
+        lines = list(lines)
+        for line in lines[:-2000]:
+            if "samples.pairwise_iou" in line:
+                self._take_samples(int(line["step"]), _numbers(line))
+        for line in lines[-2000:]:
+            self._look(int(line["step"]), _numbers(line))
 
     def _look(self, step: int, figures: Mapping[str, Any]) -> list[str]:
         self._take(figures)
+        self._take_samples(step, figures)
         if step < _EARLY or step % _EVERY:
             return []
         there, text = self._beyond_bounds()
@@ -213,6 +219,13 @@ class Watch:
         self._window("discriminator.moved", 300).add(moved)
         if moved is not None:
             self._shut = 0 if moved else self._shut + 1
+
+    def _take_samples(self, step: int, figures: Mapping[str, Any]) -> None:
+        if "samples.pairwise_iou" not in figures or step < FIRST:
+            return
+        if not any(key.endswith(".reconstruction") for key in figures):
+            for name in ("samples.pairwise_iou", "samples.empty", "data.pairwise_iou"):
+                self._window(name, 2).add(figures.get(name))
 
     def _window(self, name: str, size: int) -> _Window:
         key = f"{name}/{size}"
@@ -285,6 +298,19 @@ class Watch:
             f"all samples are nearly equal: two of them differ by {spread:.1%} of what two real shapes differ by (mean "
             "of 100 steps). The generator passes over its noise (mode collapse). In a new run, try pack=2, which shows "
             "the discriminator two shapes at once, or a lower generator_rate; or go on with a larger batch"
+        )
+
+    def _alike(self) -> _Finding:
+        made, real = self._mean("samples.pairwise_iou", 2), self._mean("data.pairwise_iou", 2)
+        known = {"empty", "full", "equal"} & self._there or self._empty()[0] or self._full()[0] or self._equal()[0]
+        if known or self._mean("samples.empty", 2) >= 0.5:  # two empty grids are equal
+            return None, ""
+        way = (made - real) / max(1 - real, 1e-9)
+        return _between(way > _ALIKE, way < 0.8 * _ALIKE), (
+            f"samples are far more alike than the data: two of them have a mean IoU of {made:.2f}, two real shapes "
+            f"{real:.2f} (mean of two samplings). The generator makes few kinds of shapes (mode collapse). In a new "
+            "run, try pack=2, which shows the discriminator two shapes at once, or a lower generator_rate; or go on "
+            "with a larger batch"
         )
 
     def _saturated(self) -> _Finding:
@@ -360,6 +386,11 @@ class Watch:
             f"the encoder says nothing: its KL term is {kl:.2g} nats (mean of 50 steps), so that all photos have the "
             "same code. In a new run, try a lower kl_weight or a higher reconstruction_weight"
         )
+
+
+def _numbers(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is a number, or None, in a line of a log."""
+    return {key: value for key, value in line.items() if value is None or isinstance(value, int | float)}
 
 
 def _adversarial(figures: Mapping[str, Any]) -> Any:
