@@ -1,7 +1,7 @@
 """Which adversarial loss to take: every loss on every network at equal compute, on the same shapes.
 
     python benchmarks/feature_space.py modelnet32.h5 --out features.pt
-    python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses [--tera 12] [--seeds 0]
+    python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses [--tera 8] [--seeds 0]
                                 [--losses all] [--networks paper,residual] [--width 8] [--threads 1] [--part 1/2]
     python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses --table [--json] [--sheet all.png]
 
@@ -145,7 +145,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tera", type=float, default=12.0, help="TFLOP of each run")
+    parser.add_argument("--tera", type=float, default=8.0, help="TFLOP of each run")
     parser.add_argument("--losses", default="all")
     parser.add_argument("--networks", default="paper,residual")
     parser.add_argument("--seeds", default="0", help="comma-separated")

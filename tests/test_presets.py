@@ -29,6 +29,11 @@ FIELDS = [(kind, field) for kind in (Training,) for field in dataclasses.fields(
 WORDS = {  # what a field of type str may say
     "prior": ("uniform", "normal"),
     "adversarial": adversarial.names(),
+    "network": ("paper", "residual"),
+    "generator_norm": ("batch", "group", "pixel", "none"),
+    "discriminator_norm": ("batch", "group", "pixel", "none"),
+    "optimizer": ("adam", "rmsprop"),
+    "condition": ("none", "projection", "concatenation"),
     "reconstruction": ("bce_dice", "l2"),
     "precision": ("fp32", "tf32", "bf16", "auto"),
     "views": ("auto", "stored", "drawn"),
@@ -41,12 +46,18 @@ NUMBERS = {  # bounds of what is not "from 1 up", or "from 0 to below 1"
     "batch": st.integers(2, 10**6),
     "pack": st.integers(1, 64),
     "latent": st.integers(1, 65536),
+    "critic_steps": st.integers(1, 1000),
+    "critic_warmup": st.integers(0, 500),
     "turns": st.sampled_from([1, 2, 4]),
     "loaders": st.integers(0, 256),
     "retries": st.integers(0, 100),
     "retry_rate": st.floats(0.01, 1),
     "prior_share": st.floats(0.01, 1),
 }
+
+
+# What batch norm in D forbids.
+WITHOUT_BATCH_NORM = ("gradient_penalty", "r1", "r2", "spectral_norm")
 
 
 def module(name: str) -> Any:
@@ -114,7 +125,11 @@ def test_a_preset_is_not_changed_by_who_found_it() -> None:
 
 @pytest.mark.parametrize(
     ("given_", "says"),
-    [("gan3", "did you mean 'gan3d'"), ("vae-gan3", "did you mean 'vae_gan3d'"), ("xyz", "known: chairs_gan3d")],
+    [
+        ("gan3", "did you mean 'gan3d'"),
+        ("vae-gan3", "did you mean 'vae_gan3d'"),
+        ("xyz", "known: ac_gan3d, chairs_gan3d"),
+    ],
 )
 def test_an_unknown_preset_names_the_nearest(given_: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
@@ -133,6 +148,8 @@ def values(field: dataclasses.Field[Any], kind: Any) -> st.SearchStrategy[Any]:
     """Return values that the field may have."""
     if field.name in NUMBERS:
         return NUMBERS[field.name]
+    if field.default == "auxiliary":
+        return st.just("auxiliary")  # AC-GAN's condition is what makes it one
     if kind is str:
         return st.sampled_from(sorted(WORDS[field.name]))
     if kind is bool:
@@ -160,7 +177,8 @@ def typed(value: Any, draw: Any) -> str:
 @settings(max_examples=15, deadline=None)
 def test_every_field_can_be_given_as_a_word(kind: Any, field: dataclasses.Field[Any], data: st.DataObject) -> None:
     value = data.draw(values(field, typing.get_type_hints(kind)[field.name]))
-    made = make_config(kind, {field.name: typed(value, data.draw)})
+    beside = {"discriminator_norm": "none"} if field.name in WITHOUT_BATCH_NORM else {}
+    made = make_config(kind, {field.name: typed(value, data.draw), **beside})
     assert getattr(made, field.name) == value
     assert type(getattr(made, field.name)) is type(value)
 

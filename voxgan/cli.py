@@ -564,7 +564,7 @@ def _latents(
     """Return latents (count, L): of photos where there are some, else from noise, of one class or of one each."""
     if not photos:
         if len(class_names) < 2:
-            return network.sample_latents(count, seed, *class_names)
+            return network.sample_latents(count, seed, next(iter(class_names), None))
         if len(class_names) != count:
             raise UsageError(f"{len(class_names)} classes for {count} shapes; expected one for all, or one for each")
         import torch

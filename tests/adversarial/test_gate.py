@@ -115,7 +115,7 @@ def test_the_gate_stands_as_it_was_after_a_resume(
 @EVERY_LOSS
 def test_accuracy_of_a_perfect_discriminator_and_of_its_opposite(name: str) -> None:
     loss = adversarial.find(name)
-    high, low = loss.UNDECIDED + torch.tensor([0.25, 3.0, 40.0]), loss.UNDECIDED - torch.tensor([0.25, 30.0, 2.0])
+    high, low = loss.UNDECIDED + torch.tensor([0.25, 3.0, 40.0]), loss.UNDECIDED - torch.tensor([0.25, 40.0, 3.0])
     assert float(loss.accuracy(high, low)) == 1
     assert float(loss.accuracy(low, high)) == 0
 
@@ -156,9 +156,15 @@ def test_accuracy_of_a_critic_does_not_depend_on_where_its_scores_are(name: str,
 def test_the_midpoint_lies_between_the_means_not_between_all_scores() -> None:
     real, generated = torch.tensor([4.0, 0.0, 5.0]), torch.tensor([1.0, 2.0, 0.0])  # means 3 and 1
     assert float(midpoint_accuracy(real, generated)) == pytest.approx(5 / 6)
-    # Three real ones for each generated one: the means count alike.
-    assert float(midpoint_accuracy(torch.tensor([4.0, 4.0, 4.0]), torch.tensor([0.0]))) == 1
-    assert float(midpoint_accuracy(torch.tensor([4.0, 4.0, 1.0]), torch.tensor([1.0]))) == 0.75
+    # Four real ones and one generated one, whose means count alike: 2.5 and −1.5.
+    assert float(midpoint_accuracy(torch.tensor([3.0, 3.0, 3.0, 1.0]), torch.tensor([-1.5]))) == 1
+
+
+def test_one_score_far_out_carries_the_midpoint_over_others() -> None:
+    """Apart from both sides of 0, and yet not perfect: the means are 31 and −1."""
+    assert float(midpoint_accuracy(torch.tensor([1.0, 2.0, 90.0]), torch.tensor([-1.0, -1.0, -1.0]))) == pytest.approx(
+        4 / 6
+    )
 
 
 def test_at_the_midpoint_a_score_counts_as_generated() -> None:

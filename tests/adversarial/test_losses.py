@@ -157,7 +157,7 @@ def test_undecided_is_where_both_sides_pull_alike(name: str) -> None:
 @pytest.mark.parametrize("shift", [-64.0, 2.0, 64.0])
 def test_a_shift_of_all_outputs_means_nothing_to_a_critic_alone(name: str, shift: float) -> None:
     loss = adversarial.find(name)
-    assert loss.CRITIC == (name in CRITICS)
+    assert (name in CRITICS) == loss.CRITIC
 
     def seen(real: Tensor, generated: Tensor) -> list[Tensor]:
         made = generated.clone().requires_grad_(True)
@@ -185,7 +185,7 @@ def test_only_pairs_look_at_real_shapes_for_the_generator(name: str) -> None:
     assert list(inspect.signature(loss.discriminator_loss).parameters) == ["real", "generated"]
     expected = ["generated", "real"] if loss.PAIRED else ["generated"]
     assert list(inspect.signature(loss.generator_loss).parameters) == expected
-    assert loss.PAIRED == (name == "relativistic")
+    assert (name == "relativistic") == loss.PAIRED
     # Who is paired with whom matters to them, and to nobody else.
     turned = loss.discriminator_loss(REAL, GENERATED.roll(1))
     assert (abs(float(turned) - CLOSED_FORMS[name][0]) < 1e-12) == (not loss.PAIRED)
@@ -244,7 +244,7 @@ PAPER = {
 
 @EVERY
 def test_a_recipe_differs_where_its_paper_does(name: str) -> None:
-    assert adversarial.find(name).RECIPE == RECIPES.get(name, {})
+    assert RECIPES.get(name, {}) == adversarial.find(name).RECIPE
     assert adversarial.recipe(name) == {**PAPER, **RECIPES.get(name, {})}
     assert adversarial.STANDARD == PAPER  # not changed by the asking
 

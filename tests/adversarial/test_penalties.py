@@ -213,5 +213,5 @@ def test_with_clipped_weights_the_estimate_grows_with_the_distance() -> None:
         assert max(float(p.detach().abs().max()) for p in model.parameters()) == pytest.approx(clip)
         estimates.append(model.estimate())
     # The steepest critic of weights ±.01 has the slope .01·32·.01·32·.01 = .001, less where LeakyReLU bends.
-    assert 0 < estimates[0] and all(1.5 * a < b for a, b in itertools.pairwise(estimates))
+    assert estimates[0] > 0 and all(1.5 * a < b for a, b in itertools.pairwise(estimates))
     assert estimates[-1] < 4 * 32 * 32 * clip**3

@@ -175,9 +175,7 @@ def test_refuses_labels(kind: type[Judge], condition: str, shape: tuple[int, ...
 @CONDITIONED
 @pytest.mark.parametrize("norm", ["none", "group"])
 @pytest.mark.parametrize("recompute", [False, True])
-def test_a_penalty_can_be_derived_by_the_weights(
-    kind: type[Judge], condition: str, norm: str, recompute: bool
-) -> None:
+def test_a_penalty_can_be_derived_by_the_weights(kind: type[Judge], condition: str, norm: str, recompute: bool) -> None:
     network, x = judge_of(kind, condition, norm), occupancy(requires_grad=True)
     network.recompute = recompute
     for p in network.parameters():  # a penalty of 1 − 0 would not depend on small slopes
@@ -187,9 +185,7 @@ def test_a_penalty_can_be_derived_by_the_weights(
         return gradient_penalty(network(x, labels=LABELS), x)
 
     weights = dict(network.named_parameters())
-    found = dict(
-        zip(weights, torch.autograd.grad(penalty(), list(weights.values()), allow_unused=True), strict=True)
-    )
+    found = dict(zip(weights, torch.autograd.grad(penalty(), list(weights.values()), allow_unused=True), strict=True))
     # All that multiplies what the logit depends on has a share in its slope; what only says the class has none.
     for name, weight in weights.items():
         if name.startswith("auxiliary"):

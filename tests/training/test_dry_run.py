@@ -23,6 +23,7 @@ def counted(model: str, part: int = 2, ranks: int = 1, training: Training | None
     kind = models.find(model)
     group = Ranks(0, 1, torch.device("cpu"))
     none: Any = None
+    config.setdefault("classes", ("chair", "table"))
     found = _Resolved(kind, kind.Config(**config), training or Training(batch=part), group, (), none)
     return _count_step(found, part, ranks)
 

@@ -410,6 +410,72 @@ def test_a_run_of_200_000_steps_stays_small(tmp_path: Path) -> None:
     assert time.process_time() - began < 10  # 0.5 s on a quiet machine
 
 
+# --------------------------------------------------------------------------------------------------------- diversity
+OF_DATA = {"pairwise_iou": 0.3, "ms_ssim": 0.2, "nearest_iou": 0.6, "copies": 0.0, "failed": 0.03125}
+
+
+def sampled(step: int, **changes: float) -> dict[str, Any]:
+    """A step with samples much like the data; a double underscore stands for the dot."""
+    figures = {f"{of}.{name}": value for of in ("samples", "data") for name, value in OF_DATA.items()}
+    changed = {key.replace("__", "."): value for key, value in changes.items()}
+    return {**line(step), **figures, "samples.empty": 0.0, **changed}
+
+
+def test_diversity(tmp_path: Path) -> None:
+    lines = [sampled(step) if step % 50 == 0 else line(step) for step in range(1, 201)]
+    lines[-1]["samples.pairwise_iou"] = 0.41
+    run = make_run(tmp_path / "run", lines, shapes=889)
+    save_picture(run / "samples" / "00000025.png")
+    save_picture(run / "samples" / "00000200.png")
+    seen = page(run)
+    drawn = ["Alike: IoU of two samples", "Alike: MS-SSIM of two samples", "Nearest training shape"]
+    assert seen.curves[-6:] == ["Speed", "Memory", *drawn, "Copies and failures"]
+    assert "pairwise_iou" not in seen.text, "it is no term of a loss"
+    assert "Two samples have more in common than two training shapes (IoU 0.41, 0.30)." in seen.text
+    assert "no nearer to a training shape than training shapes are to each other (IoU 0.60, 0.60)" in seen.text
+    assert "samples step 200 training shapes" in seen.text and "training shapes 0.6" in seen.text
+    assert "kinds of shapes. 0.41 0.3 MS-SSIM" in seen.text and "10% loose. 3.1% 3.1%" in seen.text
+    assert "is sought among" not in seen.text and "copies of others" not in seen.text
+    assert "The last row (from step 200 on) is the training shape nearest to each of these, by IoU." in seen.text
+    assert [picture["alt"] for picture in seen.all("img")] == [
+        "Step 25: shapes from fixed noise",
+        "Step 200: shapes from fixed noise; the training shape nearest to each of these",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"samples__pairwise_iou": 0.31}, "have as much in common as two training shapes (IoU 0.31, 0.30)"),
+        ({"samples__pairwise_iou": 0.2}, "have less in common than two training shapes"),
+        ({"samples__pairwise_iou": 0.8}, "have far more in common than two training shapes"),
+        ({"samples__nearest_iou": 0.7}, "Samples are nearer to a training shape than training shapes are to each"),
+        ({"samples__nearest_iou": 0.3}, "they are new, or not yet good"),
+        ({"samples__copies": 0.25}, "25% of the samples are copies of training shapes; 0% of the training shapes"),
+        ({"samples__empty": 0.75}, "75% of the samples are empty; the other figures say little."),
+    ],
+)
+def test_what_diversity_means(tmp_path: Path, changes: dict[str, float], said: str) -> None:
+    assert said in page(make_run(tmp_path / "run", [sampled(1, **changes)])).text
+
+
+def test_diversity_says_what_it_cannot_see(tmp_path: Path) -> None:
+    facts = {"shapes": 10_000, "options": {"steps": 400, "shift": 2}}
+    seen = page(make_run(tmp_path / "run", [sampled(1)], **facts)).text
+    assert "sought among 4,096 of the 10,000 training shapes, spread evenly; one of the others may be nearer" in seen
+    assert "shift=2): a copy that stands aside is not found" in seen
+
+
+def test_diversity_of_one_shape_or_of_nothing(tmp_path: Path) -> None:
+    lone = {k: v for k, v in sampled(1).items() if not k.startswith("data.") and not k.endswith("failed")}
+    seen = page(make_run(tmp_path / "run", [lone]))
+    assert "Copies of a training shape" in seen.text and "in pieces" not in seen.text and "–" in seen.text
+    assert "in common" not in seen.text
+    nothing = {k: None if k.startswith(("samples.", "data.")) else v for k, v in sampled(1).items()}
+    seen = page(make_run(tmp_path / "run", [nothing, line(2)]))
+    assert "Diversity" not in seen.text and seen.curves[-1] == "Memory"
+
+
 # ------------------------------------------------------------------------------------------------------------ curves
 def test_thinning_keeps_extremes_and_mean() -> None:
     values = np.random.default_rng(0).normal(size=10_007)

@@ -684,18 +684,43 @@ def test_samples_are_written(variant: str, tmp_path: Path, tiny_data: Path) -> N
     start(variant, tiny_data, tmp_path / "run", steps=3, sample_every=2)
     pictures = sorted((tmp_path / "run" / "samples").iterdir())
     assert [path.name for path in pictures] == ["00000002.png", "00000003.png"]
-    rows = 1 if variant == "gan3d" else 4
+    rows = 2 if variant == "gan3d" else 5
     with Image.open(pictures[0]) as image:
         assert image.size == (8 * 128, rows * 128)
         assert np.asarray(image).std() > 1
     scores = [line.get("test_iou") for line in log(tmp_path / "run")]
     assert scores[0] is None and (variant == "gan3d" or all(0 <= score <= 1 for score in scores[1:]))
+    kinds = ("pairwise_iou", "ms_ssim", "nearest_iou", "copies", "failed")
+    of_sets = {f"{of}.{kind}" for of in ("samples", "data") for kind in kinds} | {"samples.empty"}
+    figures = [{k: v for k, v in line.items() if k in of_sets} for line in log(tmp_path / "run")]
+    assert not figures[0] and figures[1].keys() == figures[2].keys() == of_sets
+    assert all(0 <= value <= 1 for value in figures[1].values())
+    assert [line["data.nearest_iou"] for line in figures[1:]] == [figures[1]["data.nearest_iou"]] * 2
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Diversity</h2>" in report and "The last row is the training shape nearest to each of these" in report
 
 
 def test_sampling_does_not_change_the_run(tmp_path: Path, tiny_data: Path) -> None:
     start("gan3d", tiny_data, tmp_path / "with", steps=2, sample_every=1)
     start("gan3d", tiny_data, tmp_path / "without", steps=2)
+    path = tmp_path / "with" / "log.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all("samples.ms_ssim" in line for line in lines)
+    kept = ({k: v for k, v in line.items() if k.split(".")[0] not in ("samples", "data")} for line in lines)
+    path.write_text("".join(json.dumps(line) + "\n" for line in kept))
     assert_same_run(tmp_path / "with", tmp_path / "without")
+
+
+def test_what_is_measured_of_samples_goes_on_after_a_resume(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "whole", steps=4, sample_every=1, save_every=2)
+    start("gan3d", tiny_data, tmp_path / "run", steps=2, sample_every=1, save_every=2)
+    voxgan.resume(tmp_path / "run", steps=4)
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+
+
+def test_samples_of_a_model_that_is_told_classes(tmp_path: Path, tiny_data: Path) -> None:
+    start("gan3d", tiny_data, tmp_path / "run", steps=1, sample_every=1, condition="projection", turns=2)
+    assert 0 <= log(tmp_path / "run")[0]["samples.pairwise_iou"] <= 1
 
 
 def test_readers_ahead_change_nothing(tmp_path: Path, tiny_data: Path) -> None:

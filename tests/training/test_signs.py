@@ -94,6 +94,13 @@ FAILURES: list[tuple[str, Step, tuple[str, ...], list[str]]] = [
         GAN,
         ["gate was shut in 98.0% of the last 300 steps", "instance_noise"],
     ),
+    (
+        "alike",
+        but(samples__pairwise_iou=0.7, samples__empty=0.0, data__pairwise_iou=0.2),
+        GAN,
+        ["far more alike than the data: two of them have a mean IoU of 0.70, two real shapes 0.20", "pack=2"],
+    ),
+    ("alike and equal", but(spread=0.01, samples__pairwise_iou=1.0, data__pairwise_iou=0.2), GAN, ["nearly equal"]),
     ("KL away", but(autoencoder__kl=4000.0), VAE, ["KL term runs away: 4000 nats", "encoder_rate"]),
     ("KL gone", but(autoencoder__kl=0.1), VAE, ["encoder says nothing", "kl_weight"]),
 ]
@@ -160,6 +167,59 @@ def test_skipped_steps() -> None:
 
     ((number, text),) = run(step, 1000)
     assert number == 610 and text.startswith("4 of the last 100 steps were skipped") and "retries" in text
+
+
+def sampled(every: int, pairwise: Callable[[int], float], **changes: float) -> Step:
+    """A healthy run that draws samples now and then; the data's mean IoU is a fifth."""
+
+    def step(number: int, chance: random.Random) -> dict[str, float]:
+        figures = {"samples.pairwise_iou": pairwise(number), "samples.empty": 0.0, "data.pairwise_iou": 0.2}
+        changed = {key.replace("__", "."): value for key, value in changes.items()}
+        return {**healthy(number, chance), **(figures | changed if number % every == 0 else {})}
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("every", "pairwise", "told"),
+    [
+        (500, 0.65, [1000]),
+        (150, 0.65, [450]),  # of steps 300 and 450: what was before counts for nothing
+        (35, 0.65, [350]),  # of 315 and 350
+        (500, 0.59, []),
+        (3000, 0.9, []),
+    ],
+)
+def test_samples_that_are_alike(every: int, pairwise: float, told: list[int]) -> None:
+    assert [number for number, _ in run(sampled(every, lambda _: pairwise), 3000)] == told
+
+
+def test_one_sampling_is_no_sign_and_two_good_ones_end_it() -> None:
+    assert run(sampled(500, lambda step: 0.9 if step == 1000 else 0.2), 3000) == []
+    bad = {1000, 1500, 3500, 4000}
+    told = run(sampled(500, lambda step: 0.9 if step in bad else 0.25), 5000)
+    assert [number for number, _ in told] == [1500, 4000]
+
+
+@pytest.mark.parametrize(
+    ("phases", "changes"),
+    [
+        (VAE, {"autoencoder__reconstruction": 0.5}),  # its shapes from noise say little
+        (GAN, {"samples__empty": 0.6}),  # empty grids are equal
+        (GAN, {"data__pairwise_iou": math.nan}),
+    ],
+)
+def test_samples_that_are_alike_for_another_reason(phases: tuple[str, ...], changes: dict[str, float]) -> None:
+    assert run(sampled(100, lambda _: 1.0, **changes), 2000, phases) == []
+
+
+def test_samplings_from_long_before_a_resume_count() -> None:
+    chance, step = random.Random(0), sampled(2500, lambda _: 0.9)
+    lines = [{"step": number, **step(number, chance)} for number in range(1, 8001)]
+    for cut, wanted in ((4900, [5000]), (7400, [])):  # the second was told at 5,000
+        watch = Watch(GAN)
+        watch.replay(lines[:cut])
+        assert [line["step"] for line in lines[cut:] if watch(int(line["step"]), line)] == wanted
 
 
 def test_what_a_bad_step_says_is_passed_over() -> None:

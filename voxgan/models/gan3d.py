@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from voxgan.errors import UsageError, nearest
-from voxgan.models.model import Batch, Config, Model, Phase
+from voxgan.models.model import Batch, Config, Model, Options, Phase
 
 __all__ = ["GAN3D", "MODEL", "GAN3DConfig"]
 
@@ -42,6 +42,7 @@ class GAN3D(Model):
     Parameters
     ----------
     config : GAN3DConfig
+        Or a plain `voxgan.models.model.Config`, which has no condition.
 
     Examples
     --------
@@ -53,9 +54,9 @@ class GAN3D(Model):
     Config: ClassVar[type[Config]] = GAN3DConfig
     name: ClassVar[str] = "gan3d"
 
-    def __init__(self, config: GAN3DConfig) -> None:
+    def __init__(self, config: Options) -> None:
         super().__init__(config)
-        self._make_players(config.condition)
+        self._make_players(config.condition if isinstance(config, GAN3DConfig) else "none")
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -19,7 +19,7 @@ _ROWS = (
     ("pairwise_iou", "IoU of two shapes", False, "1: all are the same. Much above the data: few kinds of shapes."),
     ("ms_ssim", "MS-SSIM of two shapes", False, "The same by another measure, which looks at several scales."),
     ("nearest_iou", "IoU with the nearest training shape", False, "Of a training shape: with the nearest other one."),
-    ("copies", "copies of a training shape", True, f"Shapes for which that is {COPY:g} or more."),
+    ("copies", "Copies of a training shape", True, f"Shapes for which that is {COPY:g} or more."),
     (
         "failed",
         "empty, full, a block or in pieces",
