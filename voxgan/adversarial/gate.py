@@ -7,7 +7,8 @@ How good, is the accuracy of the last batch. What that is depends on what the lo
   means, which is that boundary wherever the two clouds of scores have one shape;
 - for pairs, the share of pairs whose real shape has the higher score.
 
-All are ½ for a D that guesses and 1 for one that errs nowhere, so that one threshold fits them.
+All are about ½ for a D that guesses and 1 for one whose two clouds of outputs lie well apart, so that one threshold
+fits them. (The midpoint is pulled aside by a single score far out, and counts others as wrong then.)
 """
 
 from __future__ import annotations

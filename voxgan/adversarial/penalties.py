@@ -34,7 +34,8 @@ def slopes_squared(outputs: Tensor, points: Tensor) -> Tensor:
     tensor([32., 32., 32.])
     """
     graph = torch.is_grad_enabled()
-    (gradient,) = torch.autograd.grad(outputs.sum(), points, create_graph=graph, retain_graph=True)
+    ones = torch.ones_like(outputs)
+    (gradient,) = torch.autograd.grad(outputs, points, ones, create_graph=graph, retain_graph=True)
     gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
     return (gradient * gradient).flatten(1).sum(1)
 

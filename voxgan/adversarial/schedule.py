@@ -23,7 +23,12 @@ class CriticSchedule:
         Steps of the critic for one of the generator.
     warmup : int
         So many of the first generator steps wait for 100 critic steps each, and then every 500th does (numbers 0,
-        500, 1000 …), as in the paper's experiments, where it is 25. At 0, none does.
+        500, 1000 …), as in the paper's experiments, where it is 25. At 0, none does. At most 500.
+
+    Raises
+    ------
+    ValueError
+        For a warm-up of more than 500.
 
     Examples
     --------
@@ -38,6 +43,11 @@ class CriticSchedule:
     critic_steps: int = 1
     warmup: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a warm-up that would run into the next one."""
+        if self.warmup > _AGAIN:
+            raise ValueError(f"warmup {self.warmup}: expected at most {_AGAIN}")
+
     def __call__(self, step: int) -> bool:
         """Say whether the generator moves in `step`, counted from 0."""
         if not self.warmup:
@@ -45,9 +55,8 @@ class CriticSchedule:
         if step < self.warmup * _MANY:
             return (step + 1) % _MANY == 0
         # What follows the warm-up, as if every generator step from number 0 on had been an ordinary one but 0, 500 …
-        number = min(self.warmup, _AGAIN)  # of the next generator step
         step -= self.warmup * _MANY
-        first = (_AGAIN - number) * self.critic_steps
+        first = (_AGAIN - self.warmup) * self.critic_steps
         if step >= first:
             step = (step - first) % (_MANY + (_AGAIN - 1) * self.critic_steps)
             if step < _MANY:

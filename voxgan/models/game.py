@@ -25,6 +25,7 @@ def discriminator_terms(
     generated: Tensor,
     draws: Draws,
     labels: Tensor | None = None,
+    rows: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return D's loss and what it is made of.
 
@@ -37,9 +38,11 @@ def discriminator_terms(
     real, generated : Tensor, (B, M, R, R, R)
         Packs.
     draws : Draws
-        Of the batch of B·M shapes, or of a larger one that these come from.
+        Of the batch that the shapes come from.
     labels : Tensor of int, (B, M), optional
         Classes of the real shapes, which the generated ones were asked to be.
+    rows : Tensor of int, (B·M,), optional
+        Which shapes of the batch these are; all of them, in order, by default.
 
     Returns
     -------
@@ -50,38 +53,32 @@ def discriminator_terms(
     loss = adversarial.find(config.adversarial)
     both = torch.cat([real, generated])
     sloped = config.r1 > 0 or config.r2 > 0
-    with torch.set_grad_enabled(torch.is_grad_enabled() or sloped):
+    learns = torch.is_grad_enabled()
+    with torch.set_grad_enabled(learns or sloped):
         if sloped:
             both.requires_grad_(True)
         twice = None if labels is None else torch.cat([labels, labels])
         logits, named = discriminator.judge(both, groups=2, labels=twice)
-        on_real, on_generated = logits.chunk(2)
-        terms = {"adversarial": loss.discriminator_loss(on_real, on_generated)}
-        if sloped:
-            squares = penalties.slopes_squared(logits, both)
-            of_real, of_generated = squares.chunk(2)
-            terms["penalty"] = config.r1 / 2 * of_real.mean() + config.r2 / 2 * of_generated.mean()
+    on_real, on_generated = logits.chunk(2)
+    terms = {"adversarial": loss.discriminator_loss(on_real, on_generated)}
+    if sloped:
+        of_real, of_generated = penalties.slopes_squared(logits, both).chunk(2)
+        terms["penalty"] = config.r1 / 2 * of_real.mean() + config.r2 / 2 * of_generated.mean()
     if config.gradient_penalty > 0:
-        term = config.gradient_penalty * _between(config, discriminator, real, generated, draws, labels)
+        share = draws.of("penalty").uniform()
+        share = (share if rows is None else share[rows.cpu()])[:: config.pack]
+        with torch.enable_grad():
+            points = penalties.between(real, generated, share)
+            between, _ = discriminator.judge(points, labels=labels)
+        term = config.gradient_penalty * penalties.gradient_penalty(between, points)
         terms["penalty"] = terms["penalty"] + term if "penalty" in terms else term
-    if named is not None and twice is not None:
-        terms["class"] = nn.functional.cross_entropy(named.flatten(0, 1), twice.flatten())
+    if named is not None and twice is not None:  # the means over real and over generated shapes, added up
+        terms["class"] = 2 * nn.functional.cross_entropy(named.flatten(0, 1), twice.flatten())
     total = torch.stack(list(terms.values())).sum()
     parts = {key: value.detach() for key, value in terms.items()} if len(terms) > 1 else {}
     if named is not None and labels is not None:
         parts["class_accuracy"] = (named.detach()[: len(labels)].argmax(2) == labels).float().mean()
     return {"total": total, "accuracy": loss.accuracy(on_real, on_generated), **parts}
-
-
-def _between(
-    config: Config, discriminator: Judge, real: Tensor, generated: Tensor, draws: Draws, labels: Tensor | None
-) -> Tensor:
-    """Return the gradient penalty of points between real and generated packs."""
-    share = draws.of("penalty").uniform()[:: config.pack][: len(real)]
-    with torch.enable_grad():
-        points = penalties.between(real, generated, share)
-        logits, _ = discriminator.judge(points, labels=labels)
-        return penalties.gradient_penalty(logits, points)
 
 
 def generator_terms(

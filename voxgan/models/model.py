@@ -647,7 +647,12 @@ class Model(nn.Module):
         return batch["generated"]
 
     def discriminator_terms(
-        self, real: Tensor, generated: Tensor, draws: Draws, labels: Tensor | None = None
+        self,
+        real: Tensor,
+        generated: Tensor,
+        draws: Draws,
+        labels: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return D's loss (``total``), ``accuracy``, and the loss's parts where it has several.
 
@@ -659,9 +664,11 @@ class Model(nn.Module):
             Of the batch that they belong to.
         labels : Tensor of int, (B,), optional
             The class of each real shape, which is also what the generated one was asked to be.
+        rows : Tensor of int, (B,), optional
+            Which shapes of the batch these are; all of them, in order, by default.
         """
         sides = self.packs(real), self.packs(generated.detach())
-        return game.discriminator_terms(self.config, self.discriminator, *sides, draws, self._packed(labels))
+        return game.discriminator_terms(self.config, self.discriminator, *sides, draws, self._packed(labels), rows)
 
     def generator_terms(self, generated: Tensor, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         """Return G's ``adversarial`` loss, and its ``class`` loss where D says classes.

@@ -108,7 +108,7 @@ class Judge(nn.Module):
             if labels is None or labels.shape != (len(features), self.pack):
                 got = None if labels is None else tuple(labels.shape)
                 raise ValueError(f"labels {got}: expected the class of every shape, {(len(features), self.pack)}")
-            named = one_hot(labels, self.classes).flatten(1).to(features.dtype)
+            named = one_hot(labels.long(), self.classes).flatten(1).to(features.dtype)
             if self.condition == "projection":
                 return self.logits(features) + (self.projection(named) * features).sum(1), None
             volume = features.reshape(len(features), -1, _CELLS).movedim(1, 2)  # (B, 64, C)

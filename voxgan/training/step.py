@@ -246,10 +246,9 @@ class Stepper:
         elif sound > 0:
             optimizer.step()
         if phase.clip:
-            with torch.no_grad():
-                for group in optimizer.param_groups:
-                    torch._foreach_clamp_min_(group["params"], -phase.clip)
-                    torch._foreach_clamp_max_(group["params"], phase.clip)
+            with torch.no_grad():  # decided on the device, too
+                for weight in (p for group in optimizer.param_groups for p in group["params"]):
+                    weight.copy_(torch.where(sound > 0, weight.clamp(-phase.clip, phase.clip), weight))
         optimizer.zero_grad(set_to_none=True)
         figures.add(
             [*names, f"{phase.name}.gradient", f"{phase.name}.moved"], torch.cat([values, norm[None], sound[None]])
