@@ -26,6 +26,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "gan3d": {"pack": 2},
     "gan3d accumulate": {"accumulate": 2},
     "gan3d wide": {"gate": 0.0},
+    "gan3d penalty": {
+        "adversarial": "wasserstein_gp",
+        "condition": "projection",
+        "classes": ("chair", "table"),
+        "critic_steps": 2,
+        "pack": 2,
+    },
+    "ac_gan3d": {"adversarial": "relativistic", "classes": ("chair", "table"), "network": "residual"},
     "vae_gan3d": {"joint": True, "prior_share": 0.5, "encoder_width": 4},
     "vae_gan3d split": {"joint": False, "encoder_width": 4},
 }

@@ -82,12 +82,19 @@ def differences(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], on
 NOT_COMPARED = ("spread", "stop")  # neighbours in the batch; one rank is asked to stop
 
 
+def figures_of(found: dict[str, Any], variant: str) -> dict[str, float]:
+    """Return the first step's figures that do not depend on how a batch is divided."""
+    # The midpoint at which a critic's accuracy is taken is that of the shapes which are computed together.
+    own = ("accuracy",) if "penalty" in variant else ()
+    return {key: value for key, value in found["figures"][0].items() if key not in (*NOT_COMPARED, *own)}
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_ranks_of_four_are_one_of_eight(found: dict[str, Any], variant: str) -> None:
     """Losses and gradients (as Adam's first moments keep them) of the first step, weights after three steps."""
     alone, first = found["1-0d"][variant], found["2-0d"][variant]
-    for key, value in alone["figures"][0].items():
-        assert key in NOT_COMPARED or first["figures"][0][key] == pytest.approx(value, rel=1e-12, abs=1e-12), key
+    for key, value in figures_of(alone, variant).items():
+        assert first["figures"][0][key] == pytest.approx(value, rel=1e-12, abs=1e-12), key
     assert differences(alone["first"], first["first"], "exp_avg").max() < 1e-12
     assert differences(alone["state"], first["state"], "model/").mean() < 1e-9
     assert differences(alone["state"], first["state"], "average/").mean() < 1e-9
@@ -96,8 +103,8 @@ def test_two_ranks_of_four_are_one_of_eight(found: dict[str, Any], variant: str)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_in_single_precision_only_rounding_is_added(found: dict[str, Any], variant: str) -> None:
     alone, first = found["1-0"][variant], found["2-0"][variant]
-    for key, value in alone["figures"][0].items():
-        assert key in NOT_COMPARED or first["figures"][0][key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
+    for key, value in figures_of(alone, variant).items():
+        assert first["figures"][0][key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
     # The encoder's batch norms enlarge what is rounded.
     for key, moment in alone["first"].items():
         if key.endswith("/exp_avg"):

@@ -8,7 +8,7 @@ How good, is the accuracy of the last batch. What that is depends on what the lo
 - for pairs, the share of pairs whose real shape has the higher score.
 
 All are about ½ for a D that guesses and 1 for one whose two clouds of outputs lie well apart, so that one threshold
-fits them. (The midpoint is pulled aside by a single score far out, and counts others as wrong then.)
+fits them. (The midpoint is that of the shapes which are computed together, and a single score far out pulls it aside.)
 """
 
 from __future__ import annotations
