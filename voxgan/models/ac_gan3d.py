@@ -65,10 +65,7 @@ class ACGAN3D(Model):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """D behind the gate, then G."""
-        return (
-            self._discriminator_phase(),
-            self._other_phase("generator", {"generator": self.config.generator_rate}),
-        )
+        return self._in_turn()
 
     def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
         """Return L_S and L_C of one side."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from voxgan import adversarial
 from voxgan.adversarial import penalties
 from voxgan.draws import Draws
+from voxgan.models.config import Config
 from voxgan.networks.heads import Judge
-
-if TYPE_CHECKING:
-    from voxgan.models.model import Config
 
 __all__ = ["discriminator_terms", "generator_terms"]
 

@@ -61,10 +61,7 @@ class GAN3D(Model):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """D behind the gate, then G."""
-        return (
-            self._discriminator_phase(),
-            self._other_phase("generator", {"generator": self.config.generator_rate}),
-        )
+        return self._in_turn()
 
     def loss(self, phase: str, batch: Batch) -> dict[str, Tensor]:
         """Return the adversarial loss of one side (3D-GAN eq. 1, in the form that the option `adversarial` names)."""
