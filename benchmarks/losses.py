@@ -5,7 +5,7 @@
                                 [--losses all] [--networks paper,residual] [--width 8] [--threads 1] [--part 1/2]
     python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses --table [--json] [--sheet all.png]
 
-Each run is the preset ``gan3d`` with ``adversarial=`` and ``network=`` changed, as a user would, and takes as many
+Each run is the preset ``gan3d_gated`` with ``adversarial=`` and ``network=`` changed, as a user would, and takes as many
 steps as --tera TFLOP allow, counted as ``voxgan train --dry-run`` counts them. `wasserstein` goes without its warm-up,
 which would be all of such a run. The ``quick`` ones are critics with G moving in every step, at ten times the rates.
 Where a run stops, it goes on; --part divides the runs between processes.
@@ -60,7 +60,7 @@ def options_of(arm: str, network: str, width: int) -> dict[str, Any]:
 
 def steps_within(tera: float, data: Path, options: dict[str, Any]) -> int:
     """Return how many steps so many TFLOP allow, G moving when it is its turn."""
-    found = estimate("gan3d", data, **options)
+    found = estimate("gan3d_gated", data, **options)
     turn = CriticSchedule(found["critic_steps"], found["critic_warmup"])
     share = np.mean([turn(step) for step in range(1000)])
     # In a critic's own step, the generator is run forward, a third of its arithmetic with one backward pass.
@@ -93,7 +93,7 @@ def run(name: str, options: dict[str, Any], where: Path, arguments: argparse.Nam
         model = voxgan.training.resume(folder)
     else:
         steps = steps_within(arguments.tera, arguments.data, options)
-        model = voxgan.train("gan3d", arguments.data, folder, steps=steps, **options)
+        model = voxgan.train("gan3d_gated", arguments.data, folder, steps=steps, **options)
     with Dataset(arguments.data, "train") as data:
         real = data.occupancy(np.arange(len(data))) > 0
     shapes = model.generate(_COUNT, seed=0).occupancy

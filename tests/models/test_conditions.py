@@ -220,7 +220,7 @@ def test_a_loss_brings_its_recipe_and_what_is_given_stays(name: str) -> None:
 
 def test_another_loss_than_the_presets_replaces_what_was_chosen_for_it() -> None:
     def options(**given: Any) -> dict[str, Any]:
-        return resolve("gan3d", given)[1]
+        return resolve("gan3d_gated", given)[1]
 
     assert options()["generator_rate"] == 1e-3
     assert options(adversarial="hinge")["generator_rate"] == 1e-3  # which says nothing of rates
