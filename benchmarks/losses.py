@@ -5,8 +5,8 @@
                                 [--losses all] [--networks paper,residual] [--width 8] [--threads 1] [--part 1/2]
     python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses --table [--json] [--sheet all.png]
 
-Each run is the preset ``gan3d_gated`` with ``adversarial=`` and ``network=`` changed, as a user would, and takes as many
-steps as --tera TFLOP allow, counted as ``voxgan train --dry-run`` counts them. `wasserstein` goes without its warm-up,
+Each run is the preset ``gan3d_gated`` with ``adversarial=`` and ``network=`` changed, as a user would, and takes as
+many steps as --tera TFLOP allow, counted as ``--dry-run`` counts them. `wasserstein` goes without its warm-up,
 which would be all of such a run. The ``quick`` ones are critics with G moving in every step, at ten times the rates.
 Where a run stops, it goes on; --part divides the runs between processes.
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import time
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from voxgan import models
 from voxgan.errors import CheckpointError, StorageError
+from voxgan.training.options import resolve, split_options
 from voxgan.training.report import write_report
 from voxgan.training.report_curves import Curve, Figure, draw, number, thin
 from voxgan.training.report_samples import choose, embed
@@ -60,7 +63,13 @@ class Page(HTMLParser):
 
 def config(**changes: Any) -> dict[str, Any]:
     options = {"steps": 400, "batch": 4, "average": 0.995}
-    facts = {"preset": "gan3d", "data": "/data/chairs.h5", "options": options, "machine": "a fine GPU", "torch": "2.13"}
+    facts = {
+        "preset": "gan3d_gated",
+        "data": "/data/chairs.h5",
+        "options": options,
+        "machine": "a fine GPU",
+        "torch": "2.13",
+    }
     return {
         "format": "voxgan-model",
         "version": 1,
@@ -159,13 +168,25 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert "step 310 warning 2026-05-01 10:00:00 UTC empty & sad" in seen.text
     assert "a fine GPU" in seen.text and "preset: 10000" in seen.text  # steps is another than the preset's
     assert "time in steps 3 min 20 s whole run" in seen.text  # 400 steps of 4 at 8 a second
-    assert "voxgan train gan3d /data/chairs.h5 --out chairs-again width=4 classes=chair,table steps=400 batch=4" in (
-        seen.text
+    assert (
+        "voxgan train gan3d_gated /data/chairs.h5 --out chairs-again width=4 classes=chair,table steps=400 batch=4"
+        in (seen.text)
     )
     pictures = seen.all("img")
     assert len(pictures) == 12 and all(str(p["src"]).startswith("data:image/png;base64,") for p in pictures)
     assert pictures[0]["alt"] == "Step 20: shapes from fixed noise" and str(pictures[-1]["alt"]).startswith("Step 400:")
     assert pictures[0]["width"] == "64" and pictures[0]["height"] == "16"
+
+
+def test_what_a_loss_brings_along_is_not_in_the_command(tmp_path: Path) -> None:
+    kind = models.find("gan3d")
+    _, merged, _ = resolve("gan3d_gated", {"adversarial": "wasserstein", "clip": 0.02, "network": "residual"})
+    made = dataclasses.asdict(split_options(kind, merged)[0])
+    run = make_run(tmp_path / "run", [line(1)])
+    content = json.loads((run / "config.json").read_text())
+    content["training"]["preset"] = "gan3d_gated"
+    (run / "config.json").write_text(json.dumps(content | {"config": made}))
+    assert "--out run-again network=residual adversarial=wasserstein clip=0.02 steps=400 batch=4" in page(run).text
 
 
 def test_nothing_is_fetched_and_nothing_needs_a_script(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ class _Report:
         return f"At {of}; the last figures are of {written:%Y-%m-%d %H:%M} UTC{skipped}", "warn"
 
     def _command(self) -> str:
-        again = command(self.facts, self.config, self.model, f"{self.folder.resolve().name}-again")
+        again = command(self.facts, self.config, f"{self.folder.resolve().name}-again")
         if not again:
             return ""
         changes = [str(e["step"]) for e in self.events if e["kind"] == "resumed" and "→" in str(e.get("text"))]

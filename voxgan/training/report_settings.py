@@ -14,7 +14,7 @@ from voxgan.errors import UsageError
 __all__ = ["command", "settings", "words"]
 
 
-def command(facts: Mapping[str, Any], config: Mapping[str, Any], model: str, out: str) -> str:
+def command(facts: Mapping[str, Any], config: Mapping[str, Any], out: str) -> str:
     """Return the command that would make a run again, or an empty string where ``config.json`` does not say enough.
 
     Parameters
@@ -22,23 +22,26 @@ def command(facts: Mapping[str, Any], config: Mapping[str, Any], model: str, out
     facts, config : mapping
         As for `settings`. Options that are the preset's, or no preset's but the program's own, are left out, and so
         is the resolution, which is the data set's.
-    model : str
-        Whose options `config` are.
     out : str
         The new run's folder.
     """
-    from voxgan import models
-    from voxgan.training.options import Training
+    from voxgan.training.options import resolve, split_options
 
     options, name, data = facts.get("options"), facts.get("preset"), facts.get("data")
     if not isinstance(options, dict) or not isinstance(name, str) or not isinstance(data, str):
         return ""
     try:
-        preset = presets.find(name)[1]
-        kinds: tuple[Any, ...] = (models.find(model).Config, Training)
+        plain, like = (
+            _resolved(*split_options(kind, merged))
+            for kind, merged, _ in (
+                resolve(name, {}),
+                # A loss and a network bring options along, which need not be given with them.
+                resolve(name, {key: config[key] for key in ("adversarial", "network") if key in config}),
+            )
+        )
     except UsageError:  # of another version
         return ""
-    usual = {field.name: field.default for kind in kinds for field in dataclasses.fields(kind)} | preset
+    usual = like | {key: plain[key] for key in ("adversarial", "network")}
     chosen = {k: v for k, v in {**config, **options}.items() if k != "resolution" and k in usual and usual[k] != v}
     typed = {k: ",".join(map(str, v)) if isinstance(v, list | tuple) else v for k, v in chosen.items()}
     pairs = [f"{k}={str(v).lower() if isinstance(v, bool) else v}" for k, v in typed.items() if v != ""]
@@ -46,6 +49,10 @@ def command(facts: Mapping[str, Any], config: Mapping[str, Any], model: str, out
     many = isinstance(ranks, int) and ranks > 1
     begin = ["torchrun", "--nproc-per-node", str(ranks), "-m", "voxgan"] if many else ["voxgan"]
     return shlex.join([*begin, "train", name, data, "--out", out, *pairs])
+
+
+def _resolved(*parts: Any) -> dict[str, Any]:
+    return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
 
 
 def settings(facts: Mapping[str, Any], config: Mapping[str, Any]) -> str:
