@@ -64,7 +64,7 @@ class Page(HTMLParser):
 def config(**changes: Any) -> dict[str, Any]:
     options = {"steps": 400, "batch": 4, "average": 0.995}
     facts = {
-        "preset": "gan3d_gated",
+        "preset": "gan3d",
         "data": "/data/chairs.h5",
         "options": options,
         "machine": "a fine GPU",
@@ -168,10 +168,10 @@ def test_a_whole_run(tmp_path: Path) -> None:
     assert "step 310 warning 2026-05-01 10:00:00 UTC empty & sad" in seen.text
     assert "a fine GPU" in seen.text and "preset: 10000" in seen.text  # steps is another than the preset's
     assert "time in steps 3 min 20 s whole run" in seen.text  # 400 steps of 4 at 8 a second
-    assert (
-        "voxgan train gan3d_gated /data/chairs.h5 --out chairs-again width=4 classes=chair,table steps=400 batch=4"
-        in (seen.text)
+    again = (
+        "voxgan train gan3d /data/chairs.h5 --out chairs-again width=4 gate=0.8 classes=chair,table steps=400 batch=4"
     )
+    assert again in seen.text
     pictures = seen.all("img")
     assert len(pictures) == 12 and all(str(p["src"]).startswith("data:image/png;base64,") for p in pictures)
     assert pictures[0]["alt"] == "Step 20: shapes from fixed noise" and str(pictures[-1]["alt"]).startswith("Step 400:")
