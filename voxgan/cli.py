@@ -133,9 +133,7 @@ def interpolate(
     spherical: Annotated[bool, Parameter(help="Along the great circle instead of straight.", negative="")] = False,
     class_names: Annotated[
         ClassNames,
-        Parameter(
-            help="The ends' class; two, in a model that is conditioned on classes: from one to the other, at one z."
-        ),
+        Parameter(help="The ends' class, or one for each end: at one z, where the model is conditioned on classes."),
     ] = [],  # noqa: B006
     model: ModelName = "chairs-gan3d",
     background: Background = "auto",
@@ -157,7 +155,7 @@ def interpolate(
     network = _load(model)
     check_writable(writing, targets, pictures)
     ends = _latents(network, photo, 2, seed, background, class_names)
-    if len(class_names) == 2 and network.conditional:
+    if len(set(class_names)) == 2 and network.conditional:
         ends = network.with_class(torch.stack([ends[0], ends[0]]), class_names[0])
         ends[1] = network.with_class(ends[1], class_names[1])
     shapes = network.decode(walk(ends[0], ends[1], steps, "spherical" if spherical else "linear"))

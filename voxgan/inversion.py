@@ -140,6 +140,8 @@ class _Search:
 
     def losses(self, z: Tensor) -> Tensor:
         """Return the loss of each latent (B, L), (B,); remember the best by IoU."""
+        held = self.model.config.latent  # the class that a start was given stays
+        z = torch.cat([z[:, :held], z[:, held:].detach()], dim=1)
         logits, target = self.model.generator.logits(z).float(), self.target.expand(len(z), 1, -1, -1, -1)
         probability = torch.sigmoid(logits)
         cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(1).mean(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from voxgan.cli import _run
 from voxgan.dataset import Dataset
 from voxgan.draws import Draws
 from voxgan.errors import DatasetError, InputError, UsageError
+from voxgan.inversion import find_latent
 from voxgan.models.model import Batch, Model, make_config
 from voxgan.training import Training
 from voxgan.training.options import resolve, split_options
@@ -93,7 +95,10 @@ def test_what_cannot_be_chosen_is_told() -> None:
     model = make("ac_gan3d")
     for options, says in (
         ({"class_name": "chiar"}, "no class 'chiar' in this ac_gan3d model; did you mean 'chair'"),
-        ({"class_index": 3}, "no class number 3 in this ac_gan3d model; expected 0 to 2"),
+        (
+            {"class_index": 3},
+            "no class number 3 in this ac_gan3d model; expected a whole number: 0 chair, 1 sofa, 2 table",
+        ),
         ({"class_index": -1}, "no class number -1"),
         ({"class_index": 1.5}, "no class number 1.5"),
         ({"class_name": "chair", "class_index": 0}, "expected one of them"),
@@ -227,8 +232,29 @@ def test_another_loss_than_the_presets_replaces_what_was_chosen_for_it() -> None
     changed = options(adversarial="wasserstein_gp")
     assert "generator_rate" not in changed and changed["width"] == 32
     assert options(adversarial="wasserstein_gp", generator_rate=3e-4)["generator_rate"] == 3e-4
+    assert resolve("gan3d", {"adversarial": "wasserstein_gp"}) == resolve("gan3d", {})  # its own
+    back = split_options(models.find("gan3d"), resolve("gan3d", {"adversarial": "hinge"})[1])[0]
+    assert back == dataclasses.replace(back, **adversarial.STANDARD)  # nothing of another loss is left
     config, _ = split_options(models.find("gan3d"), changed)
     assert (config.generator_rate, config.beta1, config.discriminator_norm) == (1e-4, 0.0, "none")
+
+
+def test_a_run_in_which_the_generator_never_moves_is_refused(tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"steps=3: .*the generator first moves in step 100; .*critic_warmup=0"):
+        voxgan.train("gan3d", tiny_data, tmp_path / "run", adversarial="wasserstein", **RUN)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_that_stands_there_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="classes=a,b,a: one of them stands there twice"):
+        make("ac_gan3d", classes=("a", "b", "a"))
+
+
+def test_finding_a_latent_holds_the_class_of_each_start() -> None:
+    model = make("ac_gan3d")
+    grid = model.generate(1, seed=5, class_name="sofa").occupancy[0]
+    found = find_latent(model, (grid >= np.median(grid)).astype(np.float32), steps=4)
+    assert sorted(torch.as_tensor(found.z)[-3:].tolist()) == [0, 0, 1]
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,8 @@ class Model(nn.Module):
                 f"{self.name} on {classes} classes: there is nothing to choose; expected two or more, as in "
                 "classes=chair,table"
             )
+        if classes and len(set(c.classes)) < classes:
+            raise UsageError(f"classes={','.join(c.classes)}: one of them stands there twice")
         self.generator = networks.GENERATORS[c.network](c.resolution, c.width, c.latent + classes, c.generator_norm)
         if classes:
             with torch.no_grad():  # at first, the class says as much as all of z
@@ -283,9 +285,10 @@ class Model(nn.Module):
                     f"no class {asked} in this {self.name} model; {nearest(str(class_name), self.classes)}"
                 )
             return self.classes.index(str(class_name))
-        if not isinstance(class_index, int | np.integer) or not 0 <= class_index < len(self.classes):
-            last = len(self.classes) - 1
-            raise UsageError(f"no class {asked} in this {self.name} model; expected 0 to {last}, of {self.classes}")
+        whole = isinstance(class_index, int | np.integer) and not isinstance(class_index, bool)
+        if not whole or not 0 <= class_index < len(self.classes):
+            names = ", ".join(f"{place} {name}" for place, name in enumerate(self.classes))
+            raise UsageError(f"no class {asked} in this {self.name} model; expected a whole number: {names}")
         return int(class_index)
 
     def sample_latents(

@@ -16,8 +16,8 @@ OPTIONS = {
     "prior": "normal",  # interpolation stays inside the trained region
     "adversarial": "non_saturating",  # G keeps a gradient while D is sure
     "instance_noise": 0.1,  # real cells are 0 or 1, generated ones nearly: noise hides what would give them away
-    "generator_rate": 1e-3,  # as in `gan3d`
-    "discriminator_rate": 3e-4,  # half as much again as in `gan3d`: D is narrower, and noise makes its task harder
+    "generator_rate": 1e-3,  # as in `gan3d_gated`
+    "discriminator_rate": 3e-4,  # half as much again as in `gan3d_gated`: D is narrower, noise makes it harder
     "beta1": 0.5,  # the paper's, and the habit of GANs: the other side moves, so old gradients mislead
     "gate": 0.8,  # the paper's; open in 39 % of the steps
     "batch": 16,  # more steps rather than larger ones

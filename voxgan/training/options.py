@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from voxgan import adversarial, models, presets
+from voxgan.adversarial.schedule import CriticSchedule
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, MissingExtraError, UsageError, nearest
 from voxgan.models.model import Config, Model, make_config
@@ -202,8 +203,9 @@ def _without_replaced(preset: Mapping[str, Any], options: Mapping[str, Any]) -> 
     """Drop from a preset what was chosen for a loss or a network that these options replace."""
     replaced: set[str] = set()
     loss, network = str(options.get("adversarial", "")), options.get("network")
-    if loss in adversarial.names() and loss != preset.get("adversarial", Config.adversarial):
-        replaced |= set(adversarial.find(loss).RECIPE)
+    former = preset.get("adversarial", Config.adversarial)
+    if loss in adversarial.names() and loss != former:
+        replaced |= {*adversarial.find(former).RECIPE, *adversarial.find(loss).RECIPE}
     if network is not None and network != preset.get("network", Config.network):
         replaced |= {"generator_norm", "discriminator_norm"}
     return {key: value for key, value in preset.items() if key not in replaced}
@@ -229,6 +231,13 @@ def check_options(config: Any, training: Training, ranks: Ranks) -> None:
         factors += [f"pack={config.pack}"] if config.pack > 1 else []
         near = max(whole, training.batch // whole * whole)
         raise UsageError(f"batch={training.batch} is no multiple of {' × '.join(factors)}; take batch={near}")
+    moves = CriticSchedule(config.critic_steps, config.critic_warmup)
+    if not any(moves(step) for step in range(min(training.steps, 1000))):
+        first = next(step for step in range(1000) if moves(step)) + 1
+        raise UsageError(
+            f"steps={training.steps}: with critic_steps={config.critic_steps} and critic_warmup={config.critic_warmup} "
+            f"the generator first moves in step {first}; take more steps, or critic_warmup=0"
+        )
     device = ranks.device
     if training.precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
         raise UsageError(f"precision=tf32 needs an NVIDIA GPU of 2020 or later, this is {device.type}; take fp32")

@@ -38,7 +38,13 @@ _NAMES = {"discriminator": "D", "generator": "G", "autoencoder": "E and G", "enc
 _TERMS = {
     "kl": ("KL term", "Nats by which the encoder's codes differ from the prior, before its weight."),
     "reconstruction": ("Reconstruction", "How far shapes made from photos are from the real ones, before its weight."),
-    "adversarial": ("Adversarial term", "What the discriminator holds against generated shapes, before its weight."),
+    "adversarial": (
+        "Adversarial term",
+        "What D and G hold against each other, without penalties and before its weight.",
+    ),
+    "penalty": ("Penalty", "On the slope of D, with its weight."),
+    "class": ("Class term", "Cross-entropy of the classes that D says: of D's side over real and generated shapes."),
+    "class_accuracy": ("Classes", "Share of real shapes whose class D says right."),
 }
 
 
@@ -284,7 +290,7 @@ class _Report:
         closing = isinstance(gate, int | float) and 0 < gate < 1
         yield Figure(
             "Loss",
-            "What each optimiser brings down. None should run away, and D's should not come to lie at 0.",
+            "What each optimiser brings down. None should run away, nor D's lie at 0, unless it is a critic's.",
             self._lines("total"),
             marks=marks,
         )
