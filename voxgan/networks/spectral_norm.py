@@ -20,7 +20,7 @@ def spectrally_normalised(network: nn.Module) -> nn.Module:
     >>> import torch
     >>> layer = spectrally_normalised(nn.Sequential(nn.Linear(3, 3)))[0]
     >>> for _ in range(50): _ = layer(torch.ones(1, 3))
-    >>> round(float(torch.linalg.matrix_norm(layer.weight, 2)), 3)
+    >>> round(torch.linalg.matrix_norm(layer.weight.detach(), 2).item(), 3)
     1.0
     """
     for module in list(network.modules()):
