@@ -136,7 +136,7 @@ def draw(arguments: argparse.Namespace) -> None:
     for path in sorted(arguments.out.glob("*/samples.npy")):
         side = json.loads((path.parent / "config.json").read_text())["config"]["resolution"]
         grids = np.unpackbits(np.load(path))[: 16 * side**3].reshape(16, side, side, side)
-        rows.append(sheet(grids[:8].astype(np.float32), columns=8, size=128))
+        rows.append(sheet(grids[:8].astype(np.float32), columns=8, size=80))
     Image.fromarray(np.concatenate(rows)).save(arguments.sheet)
 
 

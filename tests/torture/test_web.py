@@ -30,6 +30,7 @@ from urllib.parse import quote
 import faults
 import msgpack
 import pytest
+from aiohttp import ClientOSError
 from PIL import Image
 from trial import FULL
 
@@ -183,7 +184,10 @@ class Stranger(Speaker):
         return ""
 
     async def give(self, name: str, content: bytes, **query: str) -> int:
-        status, line = await asyncio.wait_for(self.upload(name, io.BytesIO(content), **query), PATIENCE)
+        try:
+            status, line = await asyncio.wait_for(self.upload(name, io.BytesIO(content), **query), PATIENCE)
+        except ClientOSError:  # while the content was made, the server had closed the connection that was kept
+            status, line = await asyncio.wait_for(self.upload(name, io.BytesIO(content), **query), PATIENCE)
         assert len(line) < 400 and "\n" not in line.strip() and not INSIDE.search(line), line
         return status
 
