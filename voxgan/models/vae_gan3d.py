@@ -209,7 +209,7 @@ class VAEGAN3D(Model):
     def _discriminator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
         rows = self._from_prior(len(batch["occupancy"]))
-        return self.discriminator_terms(self._opposite(batch), batch["generated"], batch.draws, rows=rows)
+        return self.discriminator_terms(batch["occupancy"][rows], batch["generated"], batch.draws, rows=rows)
 
     def _opposite(self, batch: Batch) -> Tensor:
         """Return the real shapes that stand against those from noise."""

@@ -12,13 +12,12 @@ from torch.nn.functional import leaky_relu
 
 from voxgan.networks.forms import conv, conv_by_blocks
 from voxgan.networks.generator import channels
-from voxgan.networks.heads import Judge
+from voxgan.networks.heads import SLOPE, Judge
 from voxgan.networks.norms import he_initialise, make_norm
 from voxgan.networks.recomputation import recomputed
 
 __all__ = ["Discriminator"]
 
-_SLOPE = 0.2
 _AT_ONCE = 16  # shapes whose first volume is computed again at once
 
 
@@ -61,15 +60,15 @@ class Discriminator(Judge):
         self.resolution, self.width, self.norm = resolution, width, norm
         layers: list[nn.Module] = [
             nn.Conv3d(pack, hidden[0], 4, stride=2, padding=1, bias=False),
-            nn.LeakyReLU(_SLOPE),
+            nn.LeakyReLU(SLOPE),
         ]
         for fan_in, fan_out in itertools.pairwise(hidden):
             layers += [nn.Conv3d(fan_in, fan_out, 4, stride=2, padding=1, bias=False)]
-            layers += [make_norm(norm, fan_out), nn.LeakyReLU(_SLOPE)]
+            layers += [make_norm(norm, fan_out), nn.LeakyReLU(SLOPE)]
         layers += [nn.Conv3d(hidden[-1], 1, 4, bias=False)]
         self.layers = nn.Sequential(*layers)
         if norm == "none":
-            he_initialise(self.layers, slope=_SLOPE)
+            he_initialise(self.layers, slope=SLOPE)
 
     def features(self, occupancy: Tensor, groups: int = 1) -> Tensor:
         """Return the last volume after its activation, float32 (B, C·64), for packs of shapes (B, M, R, R, R).
@@ -86,14 +85,13 @@ class Discriminator(Judge):
         ValueError
             If the batch cannot be divided into equal groups.
         """
-        if groups < 1 or len(occupancy) % groups:
-            raise ValueError(f"{groups} groups in a batch of {len(occupancy)}: expected a number that divides it")
+        self._check_groups(occupancy, groups)
         first, _, second, *rest, _ = cast(Iterable[Any], self.layers)
         # Each weight is asked for once: spectral norm takes a step of its power iteration whenever it is.
         weights = first.weight, second.weight
 
         def stem(x: Tensor) -> Tensor:
-            return conv(leaky_relu(conv_by_blocks(x, weights[0]), _SLOPE, inplace=True), weights[1])
+            return conv(leaky_relu(conv_by_blocks(x, weights[0]), SLOPE, inplace=True), weights[1])
 
         if self.recompute and torch.is_grad_enabled():
             # No batch norm binds these shapes together, so that the largest volume need never be there for all.
@@ -109,9 +107,7 @@ class Discriminator(Judge):
         weight = None if convolution is None else cast(Tensor, convolution.weight)
 
         def run(x: Tensor) -> Tensor:
-            y = torch.cat([norm(part) for part in x.chunk(groups)]) if norm.training and groups > 1 else norm(x)
-            # A norm that does nothing hands on what others still need.
-            y = leaky_relu(y, _SLOPE, inplace=y is not x)
+            y = self._activated(x, norm, groups)
             return y if weight is None else conv(y, weight)
 
         return recomputed(run, x, norm) if self.recompute and torch.is_grad_enabled() else run(x)

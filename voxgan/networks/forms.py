@@ -12,6 +12,7 @@ All functions give gradients of any order, and none changes the layout of the we
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import platform
@@ -33,6 +34,7 @@ __all__ = [
     "conv_transpose_by_blocks",
     "has_bfloat16",
     "unblock",
+    "without_autocast",
 ]
 
 # Where matrix products are faster than convolutions: at 512 × 256 channels, up to 32 shapes.
@@ -46,6 +48,12 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     if device != "meta" and torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
     return x.dtype
+
+
+def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which layers compute in the types of what they are given, on the device of `x`."""
+    device = x.device.type
+    return contextlib.nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from abc import abstractmethod
 
@@ -10,9 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, one_hot
 
-__all__ = ["CONDITIONS", "Judge"]
+from voxgan.networks.forms import without_autocast
+
+__all__ = ["CONDITIONS", "SLOPE", "Judge"]
 
 CONDITIONS = ("none", "projection", "concatenation", "auxiliary")
+
+SLOPE = 0.2
+"""Of LeakyReLU, for negative numbers."""
 
 _CELLS = 4**3  # of the last volume
 
@@ -50,6 +54,7 @@ class Judge(nn.Module):
     """
 
     recompute: bool = False
+    norm: str  # what stands between the layers, by its name in `voxgan.networks.norms`
 
     def __init__(self, channels: int, pack: int = 1, classes: int = 0, condition: str = "none") -> None:
         super().__init__()
@@ -75,6 +80,17 @@ class Judge(nn.Module):
     def logits(self, features: Tensor) -> Tensor:
         """Return the logit of being real, (B,), without a word on classes."""
 
+    def _check_groups(self, occupancy: Tensor, groups: int) -> None:
+        """Refuse a batch that cannot be divided into equal groups."""
+        if groups < 1 or len(occupancy) % groups:
+            raise ValueError(f"{groups} groups in a batch of {len(occupancy)}: expected a number that divides it")
+
+    def _activated(self, x: Tensor, norm: nn.Module, groups: int) -> Tensor:
+        """Apply a norm, to each group alone where it takes statistics of a batch, and LeakyReLU."""
+        apart = self.norm == "batch" and norm.training and groups > 1
+        y = torch.cat([norm(part) for part in x.chunk(groups)]) if apart else norm(x)
+        return leaky_relu(y, SLOPE, inplace=y is not x)  # a norm that does nothing hands on what others still need
+
     def judge(self, occupancy: Tensor, groups: int = 1, labels: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return what is said of packs of shapes.
 
@@ -99,8 +115,7 @@ class Judge(nn.Module):
             If labels are missing, or the batch cannot be divided into equal groups.
         """
         features = self.features(occupancy, groups)
-        device = features.device.type
-        with torch.autocast(device, enabled=False) if device != "meta" else contextlib.nullcontext():
+        with without_autocast(features):
             if self.condition == "auxiliary":
                 return self.logits(features), self.auxiliary(features).reshape(-1, self.pack, self.classes)
             if self.condition == "none":
@@ -113,7 +128,7 @@ class Judge(nn.Module):
                 return self.logits(features) + (self.projection(named) * features).sum(1), None
             volume = features.reshape(len(features), -1, _CELLS).movedim(1, 2)  # (B, 64, C)
             beside = named[:, None].expand(-1, _CELLS, -1)
-            mixed = leaky_relu(self.mixing(torch.cat([volume, beside], dim=2)), 0.2)
+            mixed = leaky_relu(self.mixing(torch.cat([volume, beside], dim=2)), SLOPE)
             return self.logits(mixed.movedim(2, 1).flatten(1)), None
 
     def forward(self, occupancy: Tensor, groups: int = 1, labels: Tensor | None = None) -> Tensor:

@@ -13,24 +13,28 @@ in place of 216, and the layers are those of `voxgan.networks.forms`.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv3d, interpolate, leaky_relu, pad, relu
+from torch.nn.functional import conv3d, interpolate, pad, relu
 
-from voxgan.networks.forms import compute_dtype, conv, conv_by_blocks, conv_transpose, conv_transpose_by_blocks
+from voxgan.networks.forms import (
+    compute_dtype,
+    conv,
+    conv_by_blocks,
+    conv_transpose,
+    conv_transpose_by_blocks,
+    without_autocast,
+)
 from voxgan.networks.generator import channels
-from voxgan.networks.heads import Judge
+from voxgan.networks.heads import SLOPE, Judge
 from voxgan.networks.norms import he_initialise, make_norm
 from voxgan.networks.recomputation import recomputed
 
 __all__ = ["ResidualDiscriminator", "ResidualGenerator", "averaging_kernel", "repeating_kernel"]
-
-_SLOPE = 0.2
 
 
 def repeating_kernel(weight: Tensor) -> Tensor:
@@ -89,14 +93,8 @@ def _spread(weight: Tensor, factor: float = 1.0) -> Tensor:
     for before in (0, 2, 4):
         sides = [0] * before
         taps = pad(taps, [*sides, 0, 1]) + pad(taps, [*sides, 1, 0])
-    with _without_autocast(weight):
+    with without_autocast(weight):
         return (weight.flatten(2) @ taps.flatten(1)).reshape(*weight.shape[:2], 4, 4, 4)
-
-
-def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
-    """Return a context in which layers compute in the types of what they are given."""
-    device = x.device.type
-    return contextlib.nullcontext() if device == "meta" else torch.autocast(device, enabled=False)
 
 
 def _bias(layer: nn.Module, x: Tensor) -> Tensor:
@@ -204,7 +202,7 @@ class ResidualGenerator(nn.Module):
         """
         # A transposed convolution of a single cell is a matrix product, which a smaller type would not make faster.
         weight = self.first.weight
-        with _without_autocast(z):
+        with without_autocast(z):
             x = (z.to(weight.dtype) @ weight.flatten(1)).reshape(len(z), -1, 4, 4, 4)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         for block in cast(Iterable[_Block], self.blocks):
@@ -218,7 +216,7 @@ class ResidualGenerator(nn.Module):
         past = _conv(x, block.skip.weight, None)  # before it is doubled: the same, at an eighth of the work
         x = self._half(x, block.first_norm, lambda x: _bias(block.first, conv_transpose(x, kernel)))
         x = self._half(x, block.second_norm, lambda x: _conv(x, weight, bias))
-        with _without_autocast(x):
+        with without_autocast(x):
             return x + interpolate(past, scale_factor=2)
 
     def _half(self, x: Tensor, norm: nn.Module, convolve: Callable[[Tensor], Tensor]) -> Tensor:
@@ -286,7 +284,7 @@ class ResidualDiscriminator(Judge):
         self.last_norm = make_norm(norm, hidden[-1])
         self.last = nn.Linear(self.num_features, 1, bias=False)  # critics' losses would not move it
         if norm == "none":
-            _keep_scale(self, slope=_SLOPE)
+            _keep_scale(self, slope=SLOPE)
 
     def features(self, occupancy: Tensor, groups: int = 1) -> Tensor:
         """Return the last volume after its activation, (B, F), for packs of shapes (B, M, R, R, R).
@@ -308,8 +306,7 @@ class ResidualDiscriminator(Judge):
         ValueError
             If the batch cannot be divided into equal groups.
         """
-        if groups < 1 or len(occupancy) % groups:
-            raise ValueError(f"{groups} groups in a batch of {len(occupancy)}: expected a number that divides it")
+        self._check_groups(occupancy, groups)
         x = _bias(self.first, conv_by_blocks(occupancy, averaging_kernel(self.first.weight)))
         for block in cast(Iterable[_Block], self.blocks):
             x = self._shrink(x, block, groups)
@@ -332,14 +329,8 @@ class ResidualDiscriminator(Judge):
 
         return recomputed(run, x, norm) if self.recompute and torch.is_grad_enabled() else run(x)
 
-    def _activated(self, x: Tensor, norm: nn.Module, groups: int) -> Tensor:
-        """Apply a norm and LeakyReLU."""
-        apart = self.norm == "batch" and norm.training and groups > 1
-        y = torch.cat([norm(part) for part in x.chunk(groups)]) if apart else norm(x)
-        return leaky_relu(y, _SLOPE, inplace=self.norm != "none")  # in place, without a norm, would spoil x
-
     def logits(self, features: Tensor) -> Tensor:
         """Return the logit of being real, (B,), for features (B, F), in single precision under autocast too."""
         weight = self.last.weight
-        with _without_autocast(features):
+        with without_autocast(features):
             return features.to(weight.dtype) @ weight.flatten()
