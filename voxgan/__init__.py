@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxgan.checkpoint import load as load
+    from voxgan.evaluation import evaluate as evaluate
     from voxgan.latent import arithmetic as arithmetic
     from voxgan.latent import interpolate as interpolate
     from voxgan.mesh import read_mesh as read_mesh
@@ -28,6 +29,7 @@ _HOMES = {
     "Shapes": "voxgan.voxels",
     "VoxganError": "voxgan.errors",
     "arithmetic": "voxgan.latent",
+    "evaluate": "voxgan.evaluation",
     "interpolate": "voxgan.latent",
     "load": "voxgan.checkpoint",
     "prepare": "data_prep.build",

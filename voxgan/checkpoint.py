@@ -40,12 +40,15 @@ __all__ = [
     "load_state",
     "newest_step",
     "read_config",
+    "read_json",
+    "read_weights",
     "require_finite",
     "save_class_latents",
     "save_model",
     "save_state",
     "shipped",
     "sweep_states",
+    "write_tensors",
 ]
 
 MODEL_FORMAT = "voxgan-model"
@@ -61,7 +64,16 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in _PRETRAINED.glob("*/config.json")))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object that a small JSON file of voxgan holds.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read.
+    CheckpointError
+        If it is no JSON object, or over 16 MiB.
+    """
     try:
         if path.stat().st_size > _MAX_JSON:
             raise CheckpointError(f"{path}: over 16 MiB, which no voxgan file of this kind is")
@@ -107,7 +119,7 @@ def read_config(name: str | Path) -> tuple[Path, dict[str, Any]]:
     folder = _folder_of(name)
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: no config.json in it; expected a run or model folder of voxgan")
-    content = _read_json(folder / "config.json")
+    content = read_json(folder / "config.json")
     if content.get("format") != MODEL_FORMAT or content.get("version") != VERSION:
         got = f"{content.get('format')!r} version {content.get('version')!r}"
         raise CheckpointError(f"{folder}: its config.json is {got}, expected {MODEL_FORMAT!r} version {VERSION}")
@@ -170,6 +182,21 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None
         if not bool(torch.isfinite(full[name]).all()):
             raise CheckpointError(f"{where}: {name!r} holds NaN or infinity; take an earlier checkpoint")
     module.load_state_dict(full, assign=True)
+
+
+def read_weights(network: nn.Module, folder: Path, entry: Any) -> None:
+    """Load into a network the weights file that an entry {"file", "sha256"} of a folder names, after checking its hash.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be read.
+    CheckpointError
+        If it is damaged, or does not fit the network.
+    """
+    path = _check_file(folder, entry)
+    _fill(network, _read_tensors(path), path)
+    network.requires_grad_(False)
 
 
 def _read_class_latents(folder: Path, entry: Mapping[str, Any], latent: int) -> ClassLatents:
@@ -237,7 +264,7 @@ def load(name: str | Path = "furniture", device: str | torch.device = "cpu", pre
     return model.eval().to(find_device(device))
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Write a safetensors file and return its entry {"file", "sha256"}."""
     with atomic_write(path) as partial:
         content = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
@@ -295,7 +322,7 @@ def save_model(
     if half:
         tensors = {k: v.half() if v.is_floating_point() and v.ndim > 1 else v for k, v in tensors.items()}
     require_finite(tensors)
-    entry = _write_tensors(folder / name, tensors)
+    entry = write_tensors(folder / name, tensors)
     former = _named_weights(folder)
     content = describe(model) | {"networks": list(chosen), "weights": entry, "training": dict(training or {})}
     write_json(folder / "config.json", content)
@@ -328,14 +355,14 @@ def save_class_latents(latents: ClassLatents, folder: str | Path) -> None:
         raise CheckpointError(f"{folder}: a model with latents of {length} numbers, not {latents.means.shape[1]}")
     if content.pop("class_latents", None) is not None:  # a config must never name a file that is half replaced
         write_json(folder / "config.json", content)
-    entry = _write_tensors(folder / _CLASS_LATENTS, {"means": latents.means, "factors": latents.factors})
+    entry = write_tensors(folder / _CLASS_LATENTS, {"means": latents.means, "factors": latents.factors})
     write_json(folder / "config.json", content | {"class_latents": entry | {"names": list(latents.names)}})
 
 
 def _named_weights(folder: Path) -> str | None:
     """Return the weights file that a folder's config names now, if it has one that can be read."""
     try:
-        entry = _read_json(folder / "config.json")["weights"]
+        entry = read_json(folder / "config.json")["weights"]
         name = str(entry["file"])
         return name if Path(name).name == name else None
     except (CheckpointError, StorageError, KeyError, TypeError):
@@ -374,7 +401,7 @@ def describe(model: Model) -> dict[str, Any]:
 def save_state(folder: Path, step: int, tensors: Mapping[str, Tensor], figures: Mapping[str, float]) -> None:
     """Write a training state and keep the one before it; ``resume.json`` names both, newest first."""
     require_finite(tensors)
-    entry = _write_tensors(folder / f"state-{step:08d}.safetensors", tensors)
+    entry = write_tensors(folder / f"state-{step:08d}.safetensors", tensors)
     newest = {"step": step, "figures": dict(figures)} | entry
     listed = _listed_states(folder)
     kept = [newest, *[old for old in listed if old["step"] < step][:1]]
@@ -388,7 +415,7 @@ def save_state(folder: Path, step: int, tensors: Mapping[str, Tensor], figures: 
 def _listed_states(folder: Path) -> list[dict[str, Any]]:
     """Return the states that ``resume.json`` lists well enough to be kept or removed."""
     try:
-        states = _read_json(folder / "resume.json").get("states")
+        states = read_json(folder / "resume.json").get("states")
     except (CheckpointError, StorageError):
         return []
     entries = states if isinstance(states, list) else []
@@ -424,7 +451,7 @@ def load_state(folder: Path) -> tuple[int, dict[str, Tensor], dict[str, float]]:
     """
     if not (folder / "resume.json").is_file():
         raise CheckpointError(f"{folder}: holds no training state; start it with  voxgan train")
-    states = _read_json(folder / "resume.json").get("states")
+    states = read_json(folder / "resume.json").get("states")
     if not isinstance(states, list) or not states:
         raise CheckpointError(f"{folder}: its resume.json lists no states; the file is damaged")
     problem: Exception | None = None

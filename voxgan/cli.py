@@ -392,6 +392,70 @@ def resume(
     _say_trained(run, model)
 
 
+@app.command(usage="Usage: voxgan evaluate MODEL DATA.h5 [OPTIONS]")
+def evaluate(
+    model: Annotated[str, Parameter(help="A shipped model, or a run or model folder.")],
+    data: Annotated[Path, Parameter(help="Data set with a test split, made by voxgan prepare.")],
+    /,
+    *,
+    suite: Annotated[
+        list[str],
+        Parameter(
+            help="reconstruction, generation, classification, latent; all that the model can take part in by default.",
+            negative="",
+            show_default=False,
+            consume_multiple=True,
+        ),
+    ] = [],  # noqa: B006
+    train: Annotated[
+        Path | None, Parameter(help="Data set whose training shapes make floors and oracles; default: DATA.h5.")
+    ] = None,
+    json: Annotated[Path | None, Parameter(help="Also write all figures, a JSON file; replaces what is there.")] = None,
+    html: Annotated[
+        Path | None, Parameter(help="Also write one page with tables, plots, pictures; replaces what is there.")
+    ] = None,
+    sheets: Annotated[
+        Path | None, Parameter(help="Also write the pictures, PNG files in this folder; replaces those there.")
+    ] = None,
+    quick: Annotated[bool, Parameter(help="Few shapes: minutes on a processor, rough figures.", negative="")] = False,
+    count: Annotated[
+        Whole | None,
+        Parameter(
+            name=["--count", "-n"], help="Samples, or walks; default: as many samples as test shapes, at most 1,000."
+        ),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Score a model on unseen shapes:  voxgan evaluate chairs-gan3d chairs.h5 --suite generation --html chairs.html.
+
+    Every table has floors, which cost nothing to reach, and an oracle, real shapes in the model's place.
+    """
+    for path, ending in ((json, ".json"), (html, ".html")):
+        if path is not None:
+            if path.suffix.lower() != ending:
+                raise UsageError(f"--{ending[1:]} {path}: expected a name that ends in {ending}")
+            check_output(path)
+    if sheets is not None:
+        check_output(sheets / "sheet.png")
+    refuse_empty("the model", model)
+    _check_seed(seed)
+    from voxgan.evaluation import evaluate as run
+    from voxgan.progress import Stages
+
+    stages = Stages()
+    try:
+        found = run(model, data, suite or None, train=train, quick=quick, count=count, seed=seed, report=stages)
+    finally:
+        stages.close()
+    if json is not None:
+        found.write_json(json)
+    if html is not None:
+        found.write_html(html)
+    if sheets is not None:
+        found.write_sheets(sheets)
+    print(found)
+
+
 @app.command(usage="Usage: voxgan report RUN")
 def report(run: Annotated[Path, Parameter(help="Run folder.")], /) -> None:
     """Write RUN/report.html: curves, samples over time, warnings; it opens in any browser, offline."""

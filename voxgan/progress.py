@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TextIO
 
-__all__ = ["Progress", "duration"]
+__all__ = ["Progress", "Stages", "duration"]
 
 _LIVE_EVERY = 0.2
 _PLAIN_EVERY = 10.0
@@ -51,7 +51,7 @@ class Progress:
         """Report `done` of `total`; `figures` are shown beside them."""
         if not self.due(done, total):
             return
-        text = f"{self.label}: {done}/{total} {self.unit}"
+        text = f"{self.label}: {done}/{total} {self.unit}".rstrip()
         rate = self.rate(done)
         if rate is not None:
             text += f", {rate:.3g}/s, {duration((total - done) / rate)} left"
@@ -109,6 +109,42 @@ class Progress:
         except (OSError, ValueError, AttributeError):  # no terminal, or one that does not tell
             width = 0
         return max((width or 80) - 1, 1)
+
+
+class Stages:
+    """Says how far work of several stages is, each with a line and a rate of its own.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Where to write; default standard error.
+
+    Examples
+    --------
+    >>> import io
+    >>> stream = io.StringIO()
+    >>> stages = Stages(stream)
+    >>> stages("reading", 2, 2), stages("judging", 3, 3)
+    (None, None)
+    >>> stream.getvalue().splitlines()
+    ['reading: 2/2', 'judging: 3/3']
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._stage: Progress | None = None
+
+    def __call__(self, label: str, done: int, total: int) -> None:
+        """Report `done` of `total` in the stage of this name."""
+        if self._stage is None or self._stage.label != label:
+            self.close()
+            self._stage = Progress(label, "", self._stream)
+        self._stage(done, total)
+
+    def close(self) -> None:
+        """End the live line where it stands."""
+        if self._stage is not None:
+            self._stage.close()
 
 
 def duration(seconds: float) -> str:

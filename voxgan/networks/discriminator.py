@@ -102,6 +102,16 @@ class Discriminator(Judge):
             x = self._block(x, norm, convolution, groups)
         return x.flatten(1).to(torch.promote_types(x.dtype, torch.float32))
 
+    def volumes(self, occupancy: Tensor) -> list[Tensor]:
+        """Return the hidden volumes after their activations, (B, C, S, S, S) each, from the largest to 4³."""
+        first, _, second, *rest, _ = cast(Iterable[Any], self.layers)
+        found = [leaky_relu(conv_by_blocks(occupancy, first.weight), SLOPE)]
+        x = conv(found[0], second.weight)
+        for norm, convolution in zip(rest[::3], [*rest[2::3], None], strict=True):
+            found.append(self._activated(x, norm, 1))
+            x = found[-1] if convolution is None else conv(found[-1], convolution.weight)
+        return found
+
     def _block(self, x: Tensor, norm: nn.Module, convolution: nn.Module | None, groups: int) -> Tensor:
         """Apply the norm, LeakyReLU and a convolution, where one follows."""
         weight = None if convolution is None else cast(Tensor, convolution.weight)

@@ -77,6 +77,10 @@ class Judge(nn.Module):
         """Return the last volume after its activation, float32 (B, C·64), for packs of shapes (B, M, R, R, R)."""
 
     @abstractmethod
+    def volumes(self, occupancy: Tensor) -> list[Tensor]:
+        """Return the hidden volumes after their activations, (B, C, S, S, S) each, from the largest to 4³."""
+
+    @abstractmethod
     def logits(self, features: Tensor) -> Tensor:
         """Return the logit of being real, (B,), without a word on classes."""
 

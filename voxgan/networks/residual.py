@@ -19,7 +19,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv3d, interpolate, pad, relu
+from torch.nn.functional import conv3d, interpolate, leaky_relu, pad, relu
 
 from voxgan.networks.forms import (
     compute_dtype,
@@ -312,6 +312,15 @@ class ResidualDiscriminator(Judge):
             x = self._shrink(x, block, groups)
         x = self._activated(x, self.last_norm, groups).flatten(1)
         return x.to(torch.promote_types(x.dtype, torch.float32))
+
+    def volumes(self, occupancy: Tensor) -> list[Tensor]:
+        """Return the volumes that blocks begin with, and the last, after LeakyReLU, (B, C, S, S, S) each."""
+        x = _bias(self.first, conv_by_blocks(occupancy, averaging_kernel(self.first.weight)))
+        found = []
+        for block in cast(Iterable[_Block], self.blocks):
+            found.append(leaky_relu(x, SLOPE))
+            x = self._shrink(x, block, 1)
+        return [*found, self._activated(x, self.last_norm, 1)]
 
     def _shrink(self, x: Tensor, block: _Block, groups: int) -> Tensor:
         """Apply a block."""

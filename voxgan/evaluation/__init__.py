@@ -1,0 +1,187 @@
+"""How good a model is: the paper's experiments and the field's metrics, each beside an oracle and a floor.
+
+`evaluate` runs suites of `voxgan.evaluation.suites`: reconstruction, generation, classification, latent.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import voxgan
+from voxgan.checkpoint import load
+from voxgan.dataset import Dataset
+from voxgan.errors import DatasetError, UsageError
+from voxgan.evaluation import suites
+from voxgan.evaluation.result import Column, Evaluation, Plot, Row, Sheet, Suite, Table
+from voxgan.evaluation.setting import Report, Setting, same
+from voxgan.models.model import Model
+
+__all__ = ["Column", "Evaluation", "Plot", "Row", "Sheet", "Suite", "Table", "evaluate"]
+
+
+def evaluate(
+    model: Model | str | Path,
+    data: str | Path,
+    suite: str | Sequence[str] | None = None,
+    *,
+    train: str | Path | None = None,
+    quick: bool = False,
+    count: int | None = None,
+    seed: int = 0,
+    report: Report | None = None,
+) -> Evaluation:
+    """Score a model on shapes that it did not see.
+
+    Parameters
+    ----------
+    model : Model, or name or path of one
+        With its discriminator, for classification: a run folder, not a shipped model.
+    data : path
+        A data set with a test split, made by `voxgan.prepare`. Of it, the classes that the model was trained on.
+    suite : str or sequence of str, optional
+        "reconstruction", "generation", "classification", "latent"; all that the model can take part in if left out.
+    train : path, optional
+        Where training shapes for floors and oracles come from; the train split of `data` if left out.
+    quick : bool
+        Score fewer shapes: minutes on a processor.
+    count : int, optional
+        How many samples are generated; as many as there are test shapes, at most 1,000, if left out.
+    seed : int
+        Decides samples, choices and points: the same seed gives the same figures on the same machine.
+    report : callable, optional
+        Told what is being done, how much of it is done, and of how much.
+
+    Returns
+    -------
+    Evaluation
+        Prints as tables; see `Evaluation.score`, `write_json`, `write_html`, `write_sheets`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown suite, one that the model cannot take part in, or a resolution that does not fit.
+    DatasetError
+        If the data has no test shapes of the model's classes, or lacks what a suite needs.
+    CheckpointError, StorageError
+        If model or data cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import voxgan
+    >>> from voxgan.dataset_writer import Writer
+    >>> from voxgan.models import find
+    >>> kind = find("gan3d")
+    >>> rng, path = np.random.default_rng(0), Path(tempfile.mkdtemp()) / "boxes.h5"
+    >>> with Writer.create(path, 16, ["box"]) as writer:
+    ...     for number in range(12):
+    ...         box = np.zeros((16, 16, 16), bool)
+    ...         box[2 : rng.integers(6, 14), 2 : rng.integers(6, 14), 2 : rng.integers(6, 14)] = True
+    ...         writer.add(box, "box", ("train", "test")[number % 2], str(number))
+    >>> found = voxgan.evaluate(kind(kind.Config(resolution=16, width=4, classes=("box",))), path, "generation")
+    >>> 0 <= found.score("generation", "sets", "one_nna_iou") <= 1
+    True
+    """
+    if count is not None and count < 2:
+        raise UsageError(f"count={count}: expected 2 or more samples")
+    if not -(2**63) <= int(seed) < 2**63:
+        raise UsageError(f"seed={seed}: expected a number of at most 63 bits")
+    asked = [suite] if isinstance(suite, str) else suite
+    modules = {name: suites.find(name) for name in (suites.names() if asked is None else asked)}
+    if not modules:
+        raise UsageError(f"no suite given; expected some of {', '.join(suites.names())}")
+    loaded = model if isinstance(model, Model) else load(model)
+    name = type(loaded).__name__ if isinstance(model, Model) else Path(model).name
+    refused = {key: module.reason(loaded, name) for key, module in modules.items()}
+    if asked is not None:
+        for why in filter(None, refused.values()):
+            raise UsageError(why)
+    with ExitStack() as stack:
+        test = stack.enter_context(_open(data, "test", loaded))
+        known = stack.enter_context(_known(train, test)) if _has_train(train, data) else None
+        setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent)
+        found = []
+        for key, module in modules.items():
+            why = refused[key] or (None if asked is not None else module.lacking(setting))
+            if why is None:
+                began = time.perf_counter()
+                done: Suite = module.run(setting)
+                found.append(replace(done, seconds=time.perf_counter() - began))
+        if not found:
+            raise UsageError(f"{name} can take part in no suite with {test.path.name}: {_first(refused)}")
+        return Evaluation(name, test.path.name, _facts(setting), found)
+
+
+def _first(refused: dict[str, str | None]) -> str:
+    return next(filter(None, refused.values()), "name one with suite=… to be told why")
+
+
+def _silent(label: str, done: int, total: int) -> None:
+    pass
+
+
+def _open(path: str | Path, split: str, model: Model) -> Dataset:
+    """Open the shapes of a split that are of the model's classes."""
+    with Dataset(path, "all") as every:
+        there = every.classes
+        counts = every.summary()
+    own = {same(name) for name in model.config.classes}
+    classes = [name for name in there if same(name) in own] if own else there
+    if not classes:
+        raise DatasetError(
+            f"{path}: holds {', '.join(there)}, and the model was trained on {', '.join(model.config.classes)}; "
+            "expected a class in common"
+        )
+    classes = [name for name in classes if counts[name][split]]
+    if not classes:
+        raise DatasetError(
+            f"{path}: has no {split} shapes of the model's classes; give a data set that has some, "
+            "or prepare it with  --test-share 0.1"
+        )
+    return Dataset(path, split, None if classes == there else classes)
+
+
+def _has_train(train: str | Path | None, data: str | Path) -> bool:
+    if train is not None:
+        return True
+    with Dataset(data, "all") as every:
+        return bool((every.splits == 0).any())
+
+
+def _known(train: str | Path | None, test: Dataset) -> Dataset:
+    """Open the training shapes of the classes that are judged."""
+    path = test.path if train is None else train
+    judged = {same(test.classes[label]) for label in np.unique(test.labels)}
+    with Dataset(path, "all") as every:
+        classes = [name for name in every.classes if same(name) in judged]
+    if not classes:
+        raise DatasetError(f"{path}: has none of the classes {', '.join(sorted(judged))}, which floors are made of")
+    return Dataset(path, "train", classes)
+
+
+def _facts(setting: Setting) -> dict[str, Any]:
+    config = setting.model.config
+    return {
+        "kind": setting.model.name,
+        "resolution": config.resolution,
+        "width": config.width,
+        "classes": [setting.test.classes[label] for label in np.unique(setting.test.labels)],
+        "test_shapes": len(setting.test),
+        "train_shapes": 0 if setting.train is None else len(setting.train),
+        "data_fingerprint": setting.test.fingerprint(),
+        "seed": setting.seed,
+        "quick": setting.quick,
+        "voxgan": voxgan.__version__,
+        "torch": torch.__version__.partition("+")[0],
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,271 @@
+"""Samples beside real shapes: how far apart the two sets are, and whether samples are varied, new and whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voxgan.errors import DatasetError, SurfaceError
+from voxgan.evaluation.result import Column, Row, Sheet, Suite, Table
+from voxgan.evaluation.setting import CHUNK, Setting, pieces, same
+from voxgan.metrics.chamfer import chamfer_matrix
+from voxgan.metrics.failures import failures, largest_part
+from voxgan.metrics.frechet import frechet_distance
+from voxgan.metrics.inception_score import inception_score
+from voxgan.metrics.jensen_shannon import point_jsd
+from voxgan.metrics.kl import feature_kl
+from voxgan.metrics.matching import coverage, minimum_matching_distance
+from voxgan.metrics.ms_ssim import mean_ms_ssim
+from voxgan.metrics.nearest import nearest
+from voxgan.metrics.pairwise_iou import mean_pairwise_iou, pairwise_iou
+from voxgan.metrics.two_sample import one_nearest_neighbour_accuracy
+from voxgan.preview import sheet
+from voxgan.surface_points import NUM_POINTS, surface_points
+
+if TYPE_CHECKING:
+    from voxgan.dataset import Dataset
+    from voxgan.models.model import Model
+
+__all__ = ["TITLE", "lacking", "reason", "run", "samples_like"]
+
+TITLE = "Generation: samples beside real shapes"
+
+_MOST, _QUICK = 1000, 100
+_COMPARED = 4096  # training shapes looked through for those nearest to samples
+_PAIRS = 100  # for MS-SSIM
+_COPY = 0.99  # IoU from which a sample is a training shape again
+_SHOWN = 24
+
+_SETS = (
+    Column("n", "n", digits=0, note="shapes in the set"),
+    Column("mmd_cd", "MMD-CD", "low", 2, 1e3, "minimum matching distance by Chamfer distance, shown times 1,000"),
+    Column("cov_cd", "COV-CD", "high", 1, 100, "coverage by Chamfer distance, shown in per cent"),
+    Column("one_nna_cd", "1-NNA-CD", "half", 1, 100, "1-NNA by Chamfer distance, shown in per cent; 50 is ideal"),
+    Column("mmd_iou", "MMD-IoU", "low", 3, note="minimum matching distance by 1 − IoU"),
+    Column("cov_iou", "COV-IoU", "high", 1, 100, "coverage by 1 − IoU, shown in per cent"),
+    Column("one_nna_iou", "1-NNA-IoU", "half", 1, 100, "1-NNA by 1 − IoU, shown in per cent; 50 is ideal"),
+    Column("jsd", "JSD", "low", 4, note="Jensen-Shannon divergence of the points' places, in bits"),
+)
+_FEATURES = (
+    Column("n", "n", digits=0, note="shapes in the set"),
+    Column("d", "d", digits=0, note="numbers in a feature vector"),
+    Column("frechet", "Fréchet", "low", 2, note="Fréchet distance to the test shapes' features"),
+    Column("kl", "KL", "low", 2, note="KL(test ‖ set) of Gaussians fitted to the features, in nats"),
+    Column("inception", "IS", "high", 2, note="inception score by the classifier's answers"),
+    Column("own_class", "of its classes", "high", 1, 100, "share that the classifier takes for a class of the data, %"),
+)
+_ALONE = (
+    Column("n", "n", digits=0, note="shapes in the set"),
+    Column("empty", "empty", "low", 1, 100, "no cell inside, %"),
+    Column("full", "full", "low", 1, 100, "more than half of the grid inside, %"),
+    Column("blob", "blob", "low", 1, 100, "more than 70 % of its box inside, %"),
+    Column("shattered", "shattered", "low", 1, 100, "less than 90 % of the mass in one part, %"),
+    Column("largest_part", "largest part", "high", 1, 100, "mean share of the mass in the largest part, %"),
+    Column("pairwise_iou", "IoU of pairs", "", 3, note="mean IoU of pairs: compare with the test shapes'"),
+    Column("ms_ssim", "MS-SSIM", "", 3, note="mean of at most 100 pairs, in 3-D: compare with the test shapes'"),
+    Column("nearest_iou", "nearest", "", 3, note="mean IoU with the nearest training shape"),
+    Column("copies", "copies", "low", 1, 100, "share with a training shape at an IoU of 0.99 or more, %"),
+)
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Shapes that are judged together."""
+
+    name: str
+    kind: str
+    grids: NDArray[np.bool_]
+    points: NDArray[np.float64]
+    features: NDArray[np.float32]
+    without_surface: int
+
+
+def reason(model: Model, name: str) -> str | None:
+    """Say why a model cannot take part; every one can."""
+    return None
+
+
+def lacking(setting: Setting) -> str | None:
+    """Say what the data lacks for this suite."""
+    if setting.test.resolution != setting.model.config.resolution:
+        return f"{setting.test.path.name} has another resolution than {setting.name}"
+    return None if setting.train is not None else f"{setting.test.path.name} has no training shapes"
+
+
+def run(setting: Setting) -> Suite:
+    """Score samples, as many training shapes (the oracle), and noise against test shapes."""
+    setting.require_resolution(setting.test)
+    setting.require_resolution(setting.known)
+    test_rows = setting.chosen(setting.test, _QUICK if setting.quick else _MOST)
+    count = len(test_rows) if setting.count is None else setting.count
+    if min(len(test_rows), len(setting.known)) < 2:
+        raise DatasetError(
+            f"{setting.test.path}: {len(test_rows)} test and {len(setting.known)} training shapes; "
+            "expected at least 2 of each to compare sets"
+        )
+    real = _measured(setting, "test shapes", "oracle", _read(setting.test, test_rows))
+    labels = setting.test.labels[test_rows]
+    rng = np.random.default_rng(setting.seed)
+    sampled = samples_like(setting, labels, count)
+    train_rows = np.sort(rng.choice(len(setting.known), min(count, len(setting.known)), replace=False))
+    share = real.grids.mean()
+    noise = rng.random((count, *real.grids.shape[1:]), np.float32) < share
+    sets = [
+        _measured(setting, setting.name, "model", sampled),
+        _measured(setting, "training shapes", "oracle", _read(setting.known, train_rows)),
+        _measured(setting, "random noise", "noise", noise),
+    ]
+    del noise
+    tables = [_sets_table(setting, sets, real), _features_table(setting, sets, real)]
+    alone, places = _alone_table(setting, sets, real, train_rows)
+    shown = np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int)
+    pairs = np.empty((2 * min(8, count), *real.grids.shape[1:]), np.float32)
+    pairs[0::2] = sampled[shown[: len(pairs) // 2]]
+    pairs[1::2] = _read(setting.known, places[shown[: len(pairs) // 2]])
+    sheets = [
+        Sheet(
+            "generation_samples", f"Samples of {setting.name}", sheet(sampled[shown].astype(np.float32), 8, size=128)
+        ),
+        Sheet("generation_real", "Test shapes", sheet(real.grids[:: max(1, len(real.grids) // 24)][:24], 8, size=128)),
+        Sheet(
+            "generation_nearest", "Samples, each left of the training shape nearest to it", sheet(pairs, 8, size=128)
+        ),
+    ]
+    facts = {
+        "samples": count,
+        "test_shapes": len(test_rows),
+        "points_of_a_shape": NUM_POINTS,
+        "features": len(real.features[0]),
+        "classifier_sha256": setting.features.sha256,
+        "classifier_accuracy": setting.features.accuracy,
+    }
+    return Suite("generation", TITLE, [*tables, alone], (), sheets, facts)
+
+
+def samples_like(setting: Setting, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """Return samples, (count, R, R, R), in the proportions of these classes where the model can choose its class."""
+    model, side = setting.model, setting.model.config.resolution
+    own = {same(name): name for name in model.classes}
+    asked = [own.get(same(setting.test.classes[label])) for label in labels]
+    z = model.sample_latents(count, setting.seed)
+    if len(own) > 1 and all(asked):
+        chosen = [asked[i % len(asked)] for i in np.random.default_rng(setting.seed).permutation(count)]
+        for name in sorted(set(filter(None, chosen))):
+            rows = np.flatnonzero([name == one for one in chosen])
+            z[rows] = model.sample_latents(len(rows), setting.seed, name)
+    grids = np.empty((count, side, side, side), bool)
+    for rows in pieces(np.arange(count)):
+        grids[rows] = model.decode(z[rows]).occupancy >= 0.5
+        setting.report("making samples", int(rows[-1]) + 1, count)
+    return grids
+
+
+def _read(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.concatenate([data.occupancy(part) > 0 for part in pieces(rows)])
+
+
+def _measured(setting: Setting, name: str, kind: str, grids: NDArray[np.bool_]) -> _Set:
+    """Draw points on the surfaces of shapes, and take their features."""
+    points = np.zeros((len(grids), NUM_POINTS, 3))
+    lost = 0
+    for place, grid in enumerate(grids):
+        try:
+            points[place] = surface_points(grid, seed=setting.seed + place)[0]
+        except SurfaceError:
+            lost += 1  # its points stay in the middle of the cube
+        setting.report(f"points of {name}", place + 1, len(grids))
+    features = np.concatenate([setting.features.features(grids[part]) for part in pieces(np.arange(len(grids)))])
+    return _Set(name, kind, grids, points, features, lost)
+
+
+def _sets_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
+    def chamfers(name: str, one: _Set, other: _Set | None = None) -> NDArray[np.float64]:
+        return chamfer_matrix(
+            one.points,
+            None if other is None else other.points,
+            setting.model.device,
+            lambda done, total: setting.report(f"Chamfer distances, {name}", done, total),
+        )
+
+    real_cd, real_iou = chamfers(real.name, real), 1 - pairwise_iou(real.grids)
+    rows = []
+    for one in sets:
+        across, within = chamfers(one.name, one, real), chamfers(one.name, one)
+        across_iou, within_iou = 1 - pairwise_iou(one.grids, real.grids), 1 - pairwise_iou(one.grids)
+        values = {
+            "n": float(len(one.grids)),
+            "mmd_cd": minimum_matching_distance(across),
+            "cov_cd": coverage(across),
+            "one_nna_cd": one_nearest_neighbour_accuracy(within, across, real_cd),
+            "mmd_iou": minimum_matching_distance(across_iou),
+            "cov_iou": coverage(across_iou),
+            "one_nna_iou": one_nearest_neighbour_accuracy(within_iou, across_iou, real_iou),
+            "jsd": point_jsd(one.points, real.points),
+        }
+        rows.append(Row(one.name, one.kind, values))
+    notes = [
+        f"Against {len(real.grids)} test shapes; {NUM_POINTS:,} points on each binary surface, in the unit cube. "
+        "Figures of point clouds or meshes from elsewhere cannot be set beside these."
+    ]
+    if any(len(one.grids) != len(real.grids) for one in sets):
+        notes.append("Sets of unequal size: 1-NNA is not 50 for equal distributions, and COV is bounded by the size.")
+    notes += [
+        f"{one.name}: {one.without_surface} without a surface, whose points are taken to lie in the cube's middle."
+        for one in sets
+        if one.without_surface
+    ]
+    return Table("sets", "Sets of samples against sets of test shapes", _SETS, rows, notes)
+
+
+def _features_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
+    space, width = setting.features, real.features.shape[1]
+    there = {same(setting.test.classes[label]) for label in np.unique(setting.test.labels)}
+    known = np.array([same(name) in there for name in space.classes])
+    rows, notes = [], []
+    for one in [*sets, real]:
+        fewest = min(len(one.grids), len(real.grids))
+        enough = fewest > width
+        answers = space.probabilities_of(one.features)
+        values: dict[str, float | None] = {
+            "n": float(len(one.grids)),
+            "d": float(width),
+            "frechet": frechet_distance(one.features, real.features) if enough and one is not real else None,
+            "kl": feature_kl(one.features, real.features) if enough and one is not real else None,
+            "inception": inception_score(answers),
+            "own_class": float(known[answers.argmax(1)].mean()) if known.any() else None,
+        }
+        rows.append(Row(one.name, one.kind, values))
+        if not enough and one is not real:
+            notes.append(f"{one.name}: {fewest} shapes say too little of {width} features; no Fréchet distance, no KL.")
+    notes.append(
+        f"Features of the shipped classifier ({100 * space.accuracy:.1f} % on ModelNet40's test split, weights "
+        f"{space.sha256[:12]}…). Few shapes make both distances too large: compare with the oracle's row only."
+    )
+    return Table("features", "In the feature space of a voxel classifier", _FEATURES, rows, notes)
+
+
+def _alone_table(
+    setting: Setting, sets: list[_Set], real: _Set, train_rows: NDArray[np.int64]
+) -> tuple[Table, NDArray[np.int64]]:
+    """Return the table, and where the training shape nearest to each sample is."""
+    known = setting.known
+    compared = np.linspace(0, len(known) - 1, min(len(known), _COMPARED)).round().astype(np.int64)
+    rows, places = [], np.zeros(0, np.int64)
+    for one in [*sets, real]:
+        values: dict[str, float | None] = {"n": float(len(one.grids)), **failures(one.grids)}
+        values["largest_part"] = float(np.mean([largest_part(grid) for grid in one.grids]))
+        values["pairwise_iou"] = mean_pairwise_iou(one.grids)
+        few = one.grids if len(one.grids) <= 2 * _PAIRS else one.grids[: 2 * _PAIRS]
+        values["ms_ssim"] = mean_ms_ssim(few.astype(np.float32), _PAIRS, setting.seed)
+        if one.name != "training shapes":  # which are among those that they would be compared with
+            found, ious = nearest(one.grids, (known.occupancy(part) for part in pieces(compared, 4 * CHUNK)))
+            values |= {"nearest_iou": float(ious.mean()), "copies": float((ious >= _COPY).mean())}
+            if one.kind == "model":
+                places = compared[found]
+        rows.append(Row(one.name, one.kind, values))
+        setting.report("looking at each set alone", len(rows), len(sets) + 1)
+    note = f"Nearest of {len(compared):,} training shapes."
+    return Table("alone", "Each set alone", _ALONE, rows, [note]), places

@@ -1,0 +1,232 @@
+"""The latent space: walks, sums, single numbers and nearest neighbours, as sheets; and whether the steps are shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from voxgan.errors import UsageError
+from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table
+from voxgan.evaluation.setting import CHUNK, Setting, pieces, same
+from voxgan.latent import interpolate
+from voxgan.metrics.failures import failures, largest_part
+from voxgan.metrics.iou import iou
+from voxgan.metrics.nearest import nearest
+from voxgan.preview import sheet
+
+if TYPE_CHECKING:
+    from voxgan.models.model import Model
+
+__all__ = ["TITLE", "lacking", "reason", "run"]
+
+TITLE = "Latent space: walks, sums, single numbers, neighbours"
+
+_STEPS = 8  # of a walk, both ends counted
+_WALKS, _QUICK_WALKS = 64, 12
+_WHOLE = 0.95  # of the mass in the largest part, for a shape to be one connected one
+_ROWS = 6  # of a sheet
+_PLACES = 5  # at which a number of z is drawn
+
+_COLUMNS = (
+    Column("n", "shapes", digits=0, note="how many shapes were looked at"),
+    Column("connected", "connected", "high", 1, 100, "95 % of the mass or more in one part, %"),
+    Column("sound", "sound", "high", 1, 100, "neither empty, full, one blob nor shattered, %"),
+    Column("own_class", "of its classes", "high", 1, 100, "taken by the classifier for a class of the data, %"),
+    Column("plausible", "all three", "high", 1, 100, "connected, sound and of its classes, %"),
+    Column("step_iou", "IoU of steps", "", 3, note="mean IoU of neighbours on the walk"),
+    Column("jump", "largest jump", "low", 3, note="mean over walks of the lowest IoU of neighbours"),
+)
+
+
+def reason(model: Model, name: str) -> str | None:
+    """Say why a model cannot take part; every one can."""
+    return None
+
+
+def lacking(setting: Setting) -> str | None:
+    """Say what the data lacks for this suite."""
+    if setting.test.resolution != setting.model.config.resolution:
+        return f"{setting.test.path.name} has another resolution than {setting.name}"
+    return None if setting.train is not None else f"{setting.test.path.name} has no training shapes"
+
+
+def run(setting: Setting) -> Suite:
+    """Walk, add, move single numbers, look for neighbours."""
+    setting.require_resolution(setting.test)
+    setting.require_resolution(setting.known)
+    walks = _QUICK_WALKS if setting.quick else _WALKS
+    if setting.count is not None:
+        walks = setting.count
+    model = setting.model
+    judge = _Judge(setting)
+    rows, sheets, plots = [], [], []
+    for name, title, starts, ends in _ends(setting, walks):
+        grids = np.empty((walks, _STEPS, *(model.config.resolution,) * 3), bool)
+        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            grids[place] = model.decode(interpolate(start, end, _STEPS)).occupancy >= 0.5
+            setting.report(title, place + 1, walks)
+        rows += judge.walk(title, grids)
+        sheets.append(_sheet(f"latent_{name}", f"{title[0].upper()}{title[1:]}", grids[:_ROWS], _STEPS))
+        changes = np.stack([[iou(walk[:1], walk[step : step + 1])[0] for step in range(_STEPS)] for walk in grids])
+        plots.append((title, changes.mean(0)))
+    real = setting.chosen(setting.test, walks * 2)
+    rows.append(judge.row("test shapes", "oracle", setting.test.occupancy(real) > 0))
+    rng = np.random.default_rng(setting.seed)
+    share = float((setting.test.occupancy(real) > 0).mean())
+    noise = rng.random((len(real), *(model.config.resolution,) * 3), np.float32) < share
+    rows.append(judge.row("random noise", "noise", noise))
+    table = Table("walks", f"Shapes on {walks} walks of {_STEPS} steps each", _COLUMNS, rows, judge.notes)
+    numbers, effects, change = _numbers(setting)
+    sheets += [_sums(setting), effects, _neighbours(setting)]
+    along = [round(step / (_STEPS - 1), 4) for step in range(_STEPS)]
+    drawn = Plot(
+        "IoU with the walk's first shape",
+        "share of the way",
+        "IoU",
+        {title: (along, values.round(4).tolist()) for title, values in plots},
+    )
+    order = np.sort(change)[::-1]
+    effect = Plot(
+        "Effect of single numbers of z: 1 − IoU from end to end",
+        "numbers of z, the strongest first",
+        "1 − IoU",
+        {setting.name: (list(range(1, len(order) + 1)), order.round(4).tolist())},
+    )
+    facts = {"walks": walks, "steps": _STEPS, "classifier_sha256": setting.features.sha256}
+    return Suite("latent", TITLE, [table, numbers], [drawn, effect], sheets, facts)
+
+
+class _Judge:
+    """Says which shapes are connected, sound, and of a class that the data has."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.space = setting.features
+        there = {same(setting.test.classes[label]) for label in np.unique(setting.test.labels)}
+        self.known = np.array([same(name) in there for name in self.space.classes])
+        self.notes = ["Connected: 95 % of the mass or more hangs together; single cells that float are no part of it."]
+        if not self.known.any():
+            self.notes.append("The classifier knows none of the data's classes: it is not asked.")
+
+    def walk(self, title: str, grids: NDArray[np.bool_]) -> list[Row]:
+        """Return the rows of the steps between the ends, and of the ends."""
+        ious = np.stack([iou(walk[1:], walk[:-1]) for walk in grids])
+        between = self.row(title, "model", grids[:, 1:-1].reshape(-1, *grids.shape[2:]))
+        between = Row(title, "model", {**between.values, "step_iou": ious.mean(), "jump": ious.min(1).mean()})
+        ends = grids[:, [0, -1]].reshape(-1, *grids.shape[2:])
+        return [between, self.row(f"{title}: its ends", "model", ends)]
+
+    def row(self, name: str, kind: str, grids: NDArray[np.bool_]) -> Row:
+        connected = np.array([largest_part(grid) >= _WHOLE for grid in grids])
+        sound = np.array([not any(failures(grid[None]).values()) for grid in grids])
+        values: dict[str, float | None] = {"n": len(grids), "connected": connected.mean(), "sound": sound.mean()}
+        good = connected & sound
+        if self.known.any():
+            answers = [self.space.probabilities(grids[part]).argmax(1) for part in pieces(np.arange(len(grids)))]
+            own = self.known[np.concatenate(answers)]
+            values["own_class"], good = float(own.mean()), good & own
+        values["plausible"] = float(good.mean())
+        return Row(name, kind, values)
+
+
+def _ends(setting: Setting, walks: int) -> list[tuple[str, str, Tensor, Tensor]]:
+    """Return name, title, starts and ends of walks: within a class, and between two where the model can choose."""
+    model, seed = setting.model, setting.seed
+    classes = model.classes
+    if len(classes) < 2:
+        z = model.sample_latents(2 * walks, seed)
+        return [("walk", "walks between samples", z[:walks], z[walks:])]
+    rng = np.random.default_rng(seed)
+    within, across = [], []
+    for place in range(walks):
+        one, other = rng.choice(len(classes), 2, replace=False)
+        ends = model.sample_latents(2, seed + place, classes[one])
+        within.append(ends)
+        end = model.sample_latents(2, seed + place, classes[other])[1]
+        across.append(torch.stack([ends[0], end]))
+    a, b = torch.stack(within), torch.stack(across)
+    return [
+        ("within", "walks within a class", a[:, 0], a[:, 1]),
+        ("across", "walks between two classes", b[:, 0], b[:, 1]),
+    ]
+
+
+def _numbers(setting: Setting) -> tuple[Table, Sheet, NDArray[np.float64]]:
+    """Move each number of z alone: how much that changes, and the strongest ones as a sheet."""
+    model = setting.model
+    base = model.sample_latents(2 if setting.quick else 4, setting.seed)
+    reach = _reach(model, base)
+    change = np.zeros(model.config.latent)
+    for number in range(model.config.latent):
+        both = torch.cat([base, base])
+        both[: len(base), number], both[len(base) :, number] = reach[:, number, 0], reach[:, number, -1]
+        grids = model.decode(both).occupancy
+        change[number] = float(1 - iou(grids[: len(base)], grids[len(base) :]).mean())
+        setting.report("moving single numbers", number + 1, model.config.latent)
+    strongest = np.argsort(-change)[:_ROWS]
+    shown = []
+    for number in strongest:
+        z = base[:1].repeat(_PLACES, 1)
+        z[:, number] = reach[0, number]
+        shown.append(model.decode(z).occupancy >= 0.5)
+    columns = (
+        Column("numbers", "numbers", digits=0, note="numbers in z"),
+        Column(
+            "strongest",
+            "strongest",
+            digits=3,
+            note="1 − IoU from end to end of the prior (normal: −3 to 3), of the strongest one",
+        ),
+        Column("mean", "mean", digits=3, note="the same, mean of all"),
+        Column("weakest", "weakest", digits=3, note="the same, of the weakest one"),
+    )
+    values = {"numbers": len(change), "strongest": change.max(), "mean": change.mean(), "weakest": change.min()}
+    noted = "The strongest, counted from 0: " + ", ".join(map(str, strongest.tolist()))
+    table = Table("numbers", "Moving one number of z alone", columns, [Row(setting.name, "model", values)], [noted])
+    title = f"Number {', '.join(map(str, strongest.tolist()))} of z, a row each, from end to end of the prior"
+    return table, _sheet("latent_numbers", title, np.stack(shown), _PLACES), change
+
+
+def _reach(model: Model, base: Tensor) -> Tensor:
+    """Return where each number of these latents may stand, (B, L, 5): all of the prior, or 3 deviations either way."""
+    steps = torch.linspace(-3, 3, _PLACES)
+    if model.class_latents is not None:
+        spread = model.sample_latents(512, 0).std(0)
+        return base[:, :, None] + spread[:, None] * steps
+    steps = torch.linspace(0, 1, _PLACES) if model.config.prior == "uniform" else steps
+    return steps.expand(*base.shape, -1)
+
+
+def _sums(setting: Setting) -> Sheet:
+    """Draw A, B, C and A − B + C, a row each."""
+    model = setting.model
+    grids = []
+    for row in range(_ROWS):
+        z = model.sample_latents(3, setting.seed + row)
+        if len(model.classes) > 1:  # A and B of one class, C of another
+            names = np.random.default_rng([setting.seed, row]).choice(model.classes, 2, replace=False)
+            one, other = (model.sample_latents(3, setting.seed + row, name) for name in names)
+            z = torch.stack([one[0], one[1], other[2]])
+        grids.append(model.decode(torch.cat([z, (z[0] - z[1] + z[2])[None]])).occupancy >= 0.5)
+    return _sheet("latent_arithmetic", "Arithmetic: A, B, C and A − B + C", np.stack(grids), 4)
+
+
+def _neighbours(setting: Setting) -> Sheet:
+    """Draw samples, each above the training shapes nearest to it."""
+    z = setting.model.sample_latents(8, setting.seed)
+    grids = setting.model.decode(z).occupancy >= 0.5
+    known = setting.known
+    places, _ = nearest(grids, (known.occupancy(part) for part in pieces(np.arange(len(known)), 4 * CHUNK)))
+    both = np.concatenate([grids, known.occupancy(places) > 0])
+    title = "Samples, and below each the training shape nearest to it"
+    return Sheet("latent_neighbours", title, sheet(both.astype(np.float32), 8, size=112))
+
+
+def _sheet(name: str, title: str, grids: NDArray[np.bool_], columns: int) -> Sheet:
+    flat = grids.reshape(-1, *grids.shape[-3:])
+    if not len(flat):
+        raise UsageError("nothing to draw: expected at least one walk")
+    return Sheet(name, title, sheet(flat.astype(np.float32), columns, size=112))

@@ -1,0 +1,371 @@
+"""Shapes from single images, beside what knowing the class alone gives, and the nearest shape that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from voxgan.batches import photos
+from voxgan.dataset import Dataset
+from voxgan.errors import SurfaceError
+from voxgan.evaluation.floors import mean_shape
+from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table
+from voxgan.evaluation.setting import CHUNK, Setting, copies, pieces, same
+from voxgan.evaluation.sheets import beside
+from voxgan.metrics.alignment import aligned_average_precision, filling, orientations
+from voxgan.metrics.average_precision import average_precision
+from voxgan.metrics.chamfer import chamfer
+from voxgan.metrics.earth_movers import earth_movers_distance
+from voxgan.metrics.f_score import f_score
+from voxgan.metrics.iou import LEVELS, iou
+from voxgan.metrics.normal_consistency import normal_consistency
+from voxgan.metrics.pairwise_iou import pairwise_iou
+from voxgan.surface_points import NUM_POINTS, surface_points
+
+if TYPE_CHECKING:
+    from voxgan.models.model import Model
+
+__all__ = ["TITLE", "lacking", "reason", "run"]
+
+TITLE = "Reconstruction: shapes from single images"
+
+_QUICK = 8  # of each class
+_QUICK_PHOTOS = 5
+_VIEWS = 2  # of each shape
+_MATCHED = 512  # points for the earth mover's distance
+_NEAR = 1 / 32  # of the cube's side: the F-score's distance
+_SHOWN = 6
+_LEVEL = 0.5
+
+_PHOTO_SIDE = 20  # of the grids that reconstructions from photos are compared in
+_RANDOM = 5  # training shapes drawn for each real one
+_IKEA = ("bed", "bookshelf", "chair", "desk", "sofa", "table")
+_PUBLISHED = {
+    "AlexNet-fc8, published": (29.5, 17.3, 20.4, 19.7, 38.8, 16.0),
+    "AlexNet-conv4, published": (38.2, 26.6, 31.4, 26.6, 69.3, 19.1),
+    "T-L network, published": (56.3, 30.2, 32.9, 25.8, 71.7, 23.3),
+    "3D-VAE-GAN, published": (49.1, 31.9, 42.6, 34.8, 79.8, 33.1),
+}
+
+_MEASURES = ("iou", "ap", "f_score", "chamfer", "emd", "normals")
+_COLUMNS = (
+    Column("iou", "IoU", "high", 3, note="at level ½; of the mean shape: at its best level among training shapes"),
+    Column("best_iou", "best IoU", "high", 3, note="at the one level that suits all test shapes best"),
+    Column("level", "level", "", 2, note="that level"),
+    Column("ap", "AP", "high", 1, 100, "average precision over voxels, shown in per cent"),
+    Column("f_score", "F", "high", 1, 100, f"F-score of {NUM_POINTS:,} points at {_NEAR} of the cube's side, %"),
+    Column("chamfer", "Chamfer", "low", 2, 1e3, f"of {NUM_POINTS:,} points, squared, both ways, shown times 1,000"),
+    Column("emd", "EMD", "low", 2, 100, f"mean distance of {_MATCHED} matched points, in per cent of the cube's side"),
+    Column("normals", "normals", "high", 3, note="normal consistency"),
+)
+
+Scores = dict[str, NDArray[np.float64]]
+
+
+def reason(model: Model, name: str) -> str | None:
+    """Say why a model cannot take part: it must read photos."""
+    if "image" not in model.conditions:
+        return f"{name} is a {model.name}, which cannot reconstruct from a photo; use a vae_gan3d model, as furniture"
+    return None if hasattr(model, "encoder") else f"{name}: its weights hold no image encoder; use one saved with it"
+
+
+def lacking(setting: Setting) -> str | None:
+    """Say what the data lacks for this suite."""
+    return None if setting.train is not None else f"{setting.test.path.name} has no training shapes"
+
+
+def run(setting: Setting) -> Suite:
+    """Score reconstructions from renderings, or from photos of which nobody knows how their shapes are turned."""
+    cameras = setting.test.cameras()
+    if cameras.shape[1] and np.isnan(cameras).any():
+        return _from_photos(setting)
+    return _from_renderings(setting)
+
+
+# ---------------------------------------------------------------------------------------------- renderings
+def _from_renderings(setting: Setting) -> Suite:
+    setting.require_resolution(setting.test)
+    setting.require_resolution(setting.known)
+    test, known = setting.test, setting.known
+    rows = setting.chosen_of_classes(test, _QUICK if setting.quick else len(test))
+    views = min(_VIEWS, test.num_views) or _VIEWS
+    labels, known_labels = setting.labels_of(test)[rows], setting.labels_of(known)
+    means = {label: mean_shape(known, np.flatnonzero(known_labels == label)) for label in np.unique(labels)}
+    rng = np.random.default_rng(setting.seed)
+    some = np.array([rng.choice(np.flatnonzero(known_labels == label)) for label in labels])
+    closest = _nearest(setting, rows)
+    names = (setting.name, "class's mean shape", "random shape of the class", "nearest training shape")
+    scores: dict[str, Scores] = {name: _empty(len(rows)) for name in names}
+    for part in pieces(np.arange(len(rows))):
+        real = test.occupancy(rows[part]) > 0
+        for view in range(views):
+            pictures = _pictures(setting, rows[part], real, view)
+            found = setting.model.reconstruct(pictures).occupancy
+            _score(scores[setting.name], part, found, real, setting.seed, view, views)
+        mean = np.stack([means[label].occupancy for label in labels[part]])
+        levels = np.array([means[label].level for label in labels[part]])
+        _score(scores[names[1]], part, mean, real, setting.seed, levels=levels)
+        _score(scores[names[2]], part, known.occupancy(some[part]).astype(np.float32), real, setting.seed)
+        _score(scores[names[3]], part, known.occupancy(closest[part]).astype(np.float32), real, setting.seed)
+        setting.report("reconstructing", int(part[-1]) + 1, len(rows))
+    kinds = ("model", "floor", "floor", "oracle")
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    own = copies(str(test.path)) if known.path == test.path else frozenset()
+    fresh = np.array([int(test.rows[row]) not in own for row in rows])
+    whole = [Row(name, kind, _over_classes(scores[name], groups)) for name, kind in zip(names, kinds, strict=True)]
+    notes = [
+        f"{len(rows)} shapes, {views} view{'s' * (views > 1)} each on white "
+        f"({'rendered with the data set' if test.num_views else 'drawn of the grids'}); means over views, shapes, "
+        "then classes. The best level is chosen on the shapes that are scored.",
+    ]
+    if own:
+        unseen = [group[fresh[group]] for group in groups]
+        values = _over_classes(scores[setting.name], [group for group in unseen if len(group)])
+        whole.insert(1, Row(f"{setting.name}, unseen", "model", values))
+        notes.append(f"Unseen: without the {int((~fresh).sum())} that stand in the training split, too.")
+    title = [test.classes[label] for label in np.unique(test.labels[rows])]
+    tables = [
+        Table("whole", "From renderings of unseen shapes", _COLUMNS, whole, notes),
+        *(
+            _per_class(name, scores, dict(zip(names, kinds, strict=True)), groups, title)
+            for name in ("iou", "ap", "chamfer")
+        ),
+    ]
+    plot = Plot(
+        "IoU over the level of the surface",
+        "level",
+        "mean IoU",
+        {name: (list(LEVELS), scores[name]["levels"].mean(0).round(4).tolist()) for name in names[:2]},
+    )
+    facts = {"shapes": len(rows), "views": views, "protocol": "renderings", "near": _NEAR}
+    return Suite("reconstruction", TITLE, tables, [plot], _sheets(setting, rows, scores[setting.name]["iou"]), facts)
+
+
+def _pictures(setting: Setting, rows: NDArray[np.int64], real: NDArray[np.bool_], view: int) -> NDArray[np.float32]:
+    """Return one view on white of each shape, (B, 3, S, S) in [0, 1]."""
+    if setting.test.num_views:
+        views = torch.from_numpy(setting.test.views(rows.tolist(), [view] * len(rows)))
+    else:
+        from voxgan.raycast import draw_views, framed, random_cameras
+
+        grids = torch.from_numpy(real).float()
+        drawn = []
+        for row, grid in zip(rows.tolist(), grids, strict=True):  # each by its own seed, whatever its neighbours
+            generator = torch.Generator().manual_seed(setting.seed + 1009 * row + view)
+            camera = framed(grid[None], random_cameras(1, generator))
+            drawn.append(draw_views(grid[None], camera, generator).permute(0, 2, 3, 1))
+        views = torch.cat(drawn)
+    images: NDArray[np.float32] = photos(views, None, torch.zeros(len(rows), dtype=torch.bool), augment=False).numpy()
+    return images
+
+
+def _empty(count: int) -> Scores:
+    return {name: np.zeros(count) for name in _MEASURES} | {"levels": np.zeros((count, len(LEVELS)))}
+
+
+def _score(
+    into: Scores,
+    part: NDArray[np.int64],
+    found: NDArray[np.float32],
+    real: NDArray[np.bool_],
+    seed: int,
+    view: int = 0,
+    views: int = 1,
+    levels: NDArray[np.float64] | None = None,
+) -> None:
+    """Add the figures of some shapes; those of points are taken of the first view only."""
+    chosen = np.full(len(found), _LEVEL) if levels is None else levels
+    into["iou"][part] += iou(found >= chosen[:, None, None, None], real) / views
+    into["ap"][part] += average_precision(found, real) / views
+    for place, level in enumerate(LEVELS):
+        into["levels"][part, place] += iou(found >= level, real) / views
+    if view:
+        return
+    for row, grid, truth, level in zip(part.tolist(), found, real, chosen.tolist(), strict=True):
+        points, normals = _points(grid, level, seed + row)
+        real_points, real_normals = _points(truth, _LEVEL, seed + row)
+        into["chamfer"][row] = chamfer(points, real_points)
+        into["f_score"][row] = f_score(points, real_points, _NEAR)
+        into["emd"][row] = earth_movers_distance(points[:_MATCHED], real_points[:_MATCHED])
+        into["normals"][row] = normal_consistency(points, normals, real_points, real_normals)
+
+
+def _points(grid: NDArray[np.float32] | NDArray[np.bool_], level: float, seed: int) -> tuple[NDArray[np.float64], ...]:
+    """Return points and normals; where there is no surface, all in the middle of the cube."""
+    try:
+        return surface_points(grid, level=level, seed=seed)
+    except SurfaceError:
+        return np.zeros((NUM_POINTS, 3)), np.tile([0.0, 0.0, 1.0], (NUM_POINTS, 1))
+
+
+def _over_classes(scores: Scores, groups: Sequence[NDArray[np.int64]]) -> dict[str, float | None]:
+    """Return means over classes of the means over their shapes."""
+    values: dict[str, float | None] = {
+        name: float(np.mean([scores[name][group].mean() for group in groups])) for name in _MEASURES
+    }
+    by_level = np.mean([scores["levels"][group].mean(0) for group in groups], axis=0)
+    best = int(by_level.argmax())
+    return values | {"best_iou": float(by_level[best]), "level": LEVELS[best]}
+
+
+def _per_class(
+    measure: str,
+    scores: dict[str, Scores],
+    kinds: dict[str, str],
+    groups: Sequence[NDArray[np.int64]],
+    classes: Sequence[str],
+) -> Table:
+    own = next(column for column in _COLUMNS if column.name == measure)
+    columns = [Column(name, name, own.better, own.digits, own.scale) for name in classes]
+    columns.append(Column("mean", "mean", own.better, own.digits, own.scale))
+    rows = []
+    for name, kind in kinds.items():
+        means = [float(scores[name][measure][group].mean()) for group in groups]
+        rows.append(Row(name, kind, {**dict(zip(classes, means, strict=True)), "mean": float(np.mean(means))}))
+    return Table(f"{measure}_per_class", f"{own.title} of each class", columns, rows, [own.note])
+
+
+def _nearest(setting: Setting, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the training shape of highest IoU with each test shape, whatever its class."""
+    known = setting.known
+    best, places = np.full(len(rows), -1.0), np.zeros(len(rows), np.int64)
+    size = 4 * CHUNK
+    for part in pieces(np.arange(len(known)), size):
+        others = known.occupancy(part)
+        for own in pieces(np.arange(len(rows)), size):
+            ious = pairwise_iou(setting.test.occupancy(rows[own]), others)
+            found = ious.max(1)
+            better = found > best[own]
+            best[own[better]], places[own[better]] = found[better], part[ious.argmax(1)[better]]
+        setting.report("looking for the nearest training shapes", int(part[-1]) + 1, len(known))
+    return places
+
+
+def _sheets(setting: Setting, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[Sheet]:
+    """Draw the best, the middle and the worst; they are made again, so that none need be kept until they are known."""
+    order = np.argsort(-scores, kind="stable")
+    middle = max(0, len(order) // 2 - _SHOWN // 2)
+    chosen = {"best": order[:_SHOWN], "middle": order[middle : middle + _SHOWN], "worst": order[-_SHOWN:]}
+    sheets = []
+    for name, places in chosen.items():
+        real = setting.test.occupancy(rows[places]) > 0
+        pictures = _pictures(setting, rows[places], real, 0)
+        found = setting.model.reconstruct(pictures).occupancy
+        pixels = (pictures.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
+        title = f"The {name} by IoU, from left to right: picture, reconstruction, real shape"
+        sheets.append(Sheet(f"reconstruction_{name}", title, beside(pixels, found, real)))
+    return sheets
+
+
+# ------------------------------------------------------------------------------------------------- photos
+def _from_photos(setting: Setting) -> Suite:
+    """Score by the rule of 3D-GAN's IKEA table: average precision at 20³, aligned; both sides fill the grid."""
+    test, known = setting.test, setting.known
+    rows = setting.chosen_of_classes(test, _QUICK_PHOTOS if setting.quick else len(test))
+    labels = setting.labels_of(test)[rows]
+    grids, which = _different(setting, rows)
+    names = (setting.name, "class's mean shape", "random shape of the class", "nearest training shape")
+    scores = {name: np.zeros(len(rows)) for name in names}
+    floors = _photo_floors(setting, grids, [int(labels[np.flatnonzero(which == i)[0]]) for i in range(len(grids))])
+    for name in names[1:]:
+        scores[name][:] = floors[name][which]
+    found = np.zeros((len(rows), *(_PHOTO_SIDE,) * 3), np.float32)
+    for part in pieces(np.arange(len(rows))):
+        shapes = setting.model.reconstruct(_photos(test, rows[part])).occupancy
+        for place, grid in zip(part.tolist(), shapes, strict=True):
+            found[place] = filling(grid, _PHOTO_SIDE)
+            scores[setting.name][place] = aligned_average_precision(found[place], grids[which[place]])
+            setting.report("reconstructing and aligning", place + 1, len(rows))
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    classes = [test.classes[label] for label in np.unique(test.labels[rows])]
+    columns = [Column(name, name, "high", 1, 100) for name in classes] + [Column("mean", "mean", "high", 1, 100)]
+    table_rows = []
+    for name, kind in zip(names, ("model", "floor", "floor", "oracle"), strict=True):
+        means = [float(scores[name][group].mean()) for group in groups]
+        table_rows.append(Row(name, kind, {**dict(zip(classes, means, strict=True)), "mean": float(np.mean(means))}))
+    table_rows += [Row(name, "published", _published(values, classes)) for name, values in _PUBLISHED.items()]
+    notes = [
+        f"{len(rows)} photos of {len(grids)} shapes at {_PHOTO_SIDE}³, both sides scaled to fill the grid; average "
+        "precision in per cent, the best over 48 turns and mirrors and moves by up to a tenth of the side, for every "
+        "row alike. Means over photos, then classes.",
+        "The mean shape and the random one are told the class, the model is not. The nearest training shape is that of "
+        "the highest IoU with the real one, in any turn.",
+        "Published: one model for all classes (3D-VAE-GAN, Wu et al. 2016, and those before it); their test photos and "
+        "scaling need not be these.",
+    ]
+    table = Table("photos", "From photos: average precision, aligned", columns, table_rows, notes)
+    order = np.argsort(-scores[setting.name], kind="stable")
+    middle = max(0, len(order) // 2 - _SHOWN // 2)
+    chosen = {"best": order[:_SHOWN], "middle": order[middle : middle + _SHOWN], "worst": order[-_SHOWN:]}
+    sheets = []
+    for name, places in chosen.items():
+        shapes = setting.model.reconstruct(_photos(test, rows[places])).occupancy
+        title = (
+            f"The {name} by average precision, from left to right: photo, reconstruction, real shape as it is stored"
+        )
+        pixels = np.stack([_square(picture) for picture in _photos(test, rows[places])])
+        sheets.append(Sheet(f"photos_{name}", title, beside(pixels, shapes, test.occupancy(rows[places]) > 0)))
+    facts = {"photos": len(rows), "shapes": len(grids), "protocol": "photos, aligned", "side": _PHOTO_SIDE}
+    return Suite("reconstruction", TITLE, [table], (), sheets, facts)
+
+
+def _photos(test: Dataset, rows: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    """Return the pictures, (S, S, 3), to be cropped and cut out as any user's photo is."""
+    return [
+        view[..., :3] if (view[..., 3] == 255).all() else view for view in test.views(rows.tolist(), [0] * len(rows))
+    ]
+
+
+def _square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay a picture on white."""
+    if picture.shape[2] == 3:
+        return picture
+    alpha = picture[..., 3:].astype(np.float32) / 255
+    return (picture[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+
+
+def _different(setting: Setting, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the different real shapes, filling 20³, and which of them each row is."""
+    packed = setting.test.packed(rows)
+    _, first, which = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    grids = setting.test.occupancy(rows[first])
+    return np.stack([filling(grid, _PHOTO_SIDE) >= _LEVEL for grid in grids]), which.reshape(-1)
+
+
+def _photo_floors(setting: Setting, grids: NDArray[np.bool_], labels: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """Return the aligned average precision of floors and oracle for each different shape."""
+    known = setting.known
+    known_labels = setting.labels_of(known)
+    filled = np.empty((len(known), *(_PHOTO_SIDE,) * 3), np.float32)
+    for part in pieces(np.arange(len(known))):
+        filled[part] = [filling(grid, _PHOTO_SIDE) for grid in known.occupancy(part)]
+        setting.report("scaling training shapes", int(part[-1]) + 1, len(known))
+    rng = np.random.default_rng(setting.seed)
+    floors = {name: np.zeros(len(grids)) for name in ("class's mean shape", "random shape of the class")}
+    floors["nearest training shape"] = np.zeros(len(grids))
+    means = {label: filling(filled[known_labels == label].mean(0), _PHOTO_SIDE, 1e-3) for label in set(labels)}
+    for place, (grid, label) in enumerate(zip(grids, labels, strict=True)):
+        drawn = rng.choice(np.flatnonzero(known_labels == label), _RANDOM)
+        ious = pairwise_iou(orientations(grid), filled)
+        best = int(ious.max(0).argmax())
+        floors["class's mean shape"][place] = aligned_average_precision(means[label], grid)
+        floors["random shape of the class"][place] = np.mean(
+            [aligned_average_precision(filled[row], grid) for row in drawn]
+        )
+        floors["nearest training shape"][place] = aligned_average_precision(filled[best], grid)
+        setting.report("floors", place + 1, len(grids))
+    return floors
+
+
+def _published(values: Sequence[float], classes: Sequence[str]) -> dict[str, float | None]:
+    """Return published figures, per cent, for the classes that are asked for; the mean only where all six are."""
+    by_class = dict(zip(_IKEA, values, strict=True))
+    found: dict[str, float | None] = {
+        name: by_class[same(name)] / 100 if same(name) in by_class else None for name in classes
+    }
+    whole = {same(name) for name in classes} == set(_IKEA)
+    return found | {"mean": sum(values) / len(values) / 100 if whole else None}
