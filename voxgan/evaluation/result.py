@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,12 +152,18 @@ class Sheet:
         Of its file, without the suffix.
     title : str
         What is seen, in words.
-    picture : array (H, W, 3), uint8
+    draw : callable
+        Draws it; asked only if somebody wants to see it.
     """
 
     name: str
     title: str
-    picture: NDArray[np.uint8]
+    draw: Callable[[], NDArray[np.uint8]]
+
+    @functools.cached_property
+    def picture(self) -> NDArray[np.uint8]:
+        """The picture, (H, W, 3), uint8."""
+        return self.draw()
 
 
 @dataclass(frozen=True)

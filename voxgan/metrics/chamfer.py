@@ -12,7 +12,6 @@ from torch import Tensor
 
 __all__ = ["chamfer", "chamfer_matrix", "checked_points"]
 
-_LEAF = 1024  # points of a box, about: fewer make the boxes many, more make them wide
 _ENTRIES = 1 << 19  # distances held at once: they stay in a processor's cache
 _ENTRIES_OF_DEVICE = 1 << 26
 
@@ -112,8 +111,10 @@ def chamfer_matrix(
             report(done, total)
 
     there = _directed(first, second, torch.device(device), step)
-    back = there if other is None else _directed(second, first, torch.device(device), step)
-    return there + back.T
+    if other is None:
+        np.fill_diagonal(there, 0)
+        return there + there.T
+    return there + _directed(second, first, torch.device(device), step).T
 
 
 def _directed(
@@ -134,7 +135,8 @@ class _Boxes:
     def __init__(self, sets: NDArray[np.float64], device: torch.device) -> None:
         self.count, self.size = sets.shape[:2]
         every = sets.reshape(-1, 3)
-        rows = _leaves(every, max(0, round(np.log2(len(every) / _LEAF))))
+        # As many boxes as points in each: more boxes take longer to look through, wider ones have more candidates
+        rows = _leaves(every, round(np.log2(len(every)) / 2))
         owners = rows // self.size
         owners[rows >= len(every)] = self.count  # what fills up the last boxes belongs to none
         placed = every[np.minimum(rows, len(every) - 1)]

@@ -129,13 +129,12 @@ def run(setting: Setting) -> Suite:
         )
     notes = [
         f"{len(train_rows):,} training and {len(test_rows):,} test shapes; {int((~fresh).sum())} of these stand in "
-        f"train, too. Linear SVM, squared hinge, one class against the rest; C chosen on {_HELD:.0%} of the training shapes.",
+        f"train, too. Linear SVM, squared hinge, one class against the rest; C chosen on {_HELD:.0%} of train.",
         "The discriminator never saw a label. Random weights: the same network, never trained.",
     ]
     plot = Plot("Accuracy on held-out training shapes over C", "log₁₀ C", "accuracy", curves)
-    return Suite(
-        "classification", TITLE, [Table("accuracy", "Test shapes named right", columns, rows, notes)], [plot], (), facts
-    )
+    table = Table("accuracy", "Test shapes named right", columns, rows, notes)
+    return Suite("classification", TITLE, [table], [plot], (), facts)
 
 
 def _svm() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -122,17 +123,14 @@ def run(setting: Setting) -> Suite:
     tables = [_sets_table(setting, sets, real), _features_table(setting, sets, real)]
     alone, places = _alone_table(setting, sets, real, train_rows)
     shown = np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int)
-    pairs = np.empty((2 * min(8, count), *real.grids.shape[1:]), np.float32)
+    pairs = np.empty((2 * min(8, count), *real.grids.shape[1:]), bool)
     pairs[0::2] = sampled[shown[: len(pairs) // 2]]
     pairs[1::2] = _read(setting.known, places[shown[: len(pairs) // 2]])
+    shown_real = real.grids[:: max(1, len(real.grids) // _SHOWN)][:_SHOWN]
     sheets = [
-        Sheet(
-            "generation_samples", f"Samples of {setting.name}", sheet(sampled[shown].astype(np.float32), 8, size=128)
-        ),
-        Sheet("generation_real", "Test shapes", sheet(real.grids[:: max(1, len(real.grids) // 24)][:24], 8, size=128)),
-        Sheet(
-            "generation_nearest", "Samples, each left of the training shape nearest to it", sheet(pairs, 8, size=128)
-        ),
+        _sheet("samples", f"Samples of {setting.name}", sampled[shown]),
+        _sheet("real", "Test shapes", shown_real),
+        _sheet("nearest", "Samples, each left of the training shape nearest to it", pairs),
     ]
     facts = {
         "samples": count,
@@ -143,6 +141,10 @@ def run(setting: Setting) -> Suite:
         "classifier_accuracy": setting.features.accuracy,
     }
     return Suite("generation", TITLE, [*tables, alone], (), sheets, facts)
+
+
+def _sheet(name: str, title: str, grids: NDArray[np.bool_]) -> Sheet:
+    return Sheet(f"generation_{name}", title, functools.partial(sheet, grids, 8, size=128))
 
 
 def samples_like(setting: Setting, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,10 +65,10 @@ def run(setting: Setting) -> Suite:
     model = setting.model
     judge = _Judge(setting)
     rows, sheets, plots = [], [], []
-    for name, title, starts, ends in _ends(setting, walks):
+    for name, title, kind, starts, ends in _ends(setting, walks):
         grids = np.empty((walks, _STEPS, *(model.config.resolution,) * 3), bool)
         for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            grids[place] = model.decode(interpolate(start, end, _STEPS)).occupancy >= 0.5
+            grids[place] = model.decode(interpolate(start, end, _STEPS, kind)).occupancy >= 0.5
             setting.report(title, place + 1, walks)
         rows += judge.walk(title, grids)
         sheets.append(_sheet(f"latent_{name}", f"{title[0].upper()}{title[1:]}", grids[:_ROWS], _STEPS))
@@ -132,13 +133,16 @@ class _Judge:
         return Row(name, kind, values)
 
 
-def _ends(setting: Setting, walks: int) -> list[tuple[str, str, Tensor, Tensor]]:
-    """Return name, title, starts and ends of walks: within a class, and between two where the model can choose."""
+def _ends(setting: Setting, walks: int) -> list[tuple[str, str, str, Tensor, Tensor]]:
+    """Return name, title, kind, starts and ends of walks: within a class, and between two if the model can choose."""
     model, seed = setting.model, setting.seed
     classes = model.classes
     if len(classes) < 2:
         z = model.sample_latents(2 * walks, seed)
-        return [("walk", "walks between samples", z[:walks], z[walks:])]
+        found = [("walk", "walks between samples", "linear", z[:walks], z[walks:])]
+        if model.config.prior == "normal":  # whose samples lie far from the straight line's middle
+            found.append(("spherical", "spherical walks between them", "spherical", z[:walks], z[walks:]))
+        return found
     rng = np.random.default_rng(seed)
     within, across = [], []
     for place in range(walks):
@@ -149,8 +153,8 @@ def _ends(setting: Setting, walks: int) -> list[tuple[str, str, Tensor, Tensor]]
         across.append(torch.stack([ends[0], end]))
     a, b = torch.stack(within), torch.stack(across)
     return [
-        ("within", "walks within a class", a[:, 0], a[:, 1]),
-        ("across", "walks between two classes", b[:, 0], b[:, 1]),
+        ("within", "walks within a class", "linear", a[:, 0], a[:, 1]),
+        ("across", "walks between two classes", "linear", b[:, 0], b[:, 1]),
     ]
 
 
@@ -222,11 +226,11 @@ def _neighbours(setting: Setting) -> Sheet:
     places, _ = nearest(grids, (known.occupancy(part) for part in pieces(np.arange(len(known)), 4 * CHUNK)))
     both = np.concatenate([grids, known.occupancy(places) > 0])
     title = "Samples, and below each the training shape nearest to it"
-    return Sheet("latent_neighbours", title, sheet(both.astype(np.float32), 8, size=112))
+    return Sheet("latent_neighbours", title, functools.partial(sheet, both, 8, size=112))
 
 
 def _sheet(name: str, title: str, grids: NDArray[np.bool_], columns: int) -> Sheet:
     flat = grids.reshape(-1, *grids.shape[-3:])
     if not len(flat):
         raise UsageError("nothing to draw: expected at least one walk")
-    return Sheet(name, title, sheet(flat.astype(np.float32), columns, size=112))
+    return Sheet(name, title, functools.partial(sheet, flat, columns, size=112))

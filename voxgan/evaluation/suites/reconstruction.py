@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -257,14 +258,14 @@ def _sheets(setting: Setting, rows: NDArray[np.int64], scores: NDArray[np.float6
         found = setting.model.reconstruct(pictures).occupancy
         pixels = (pictures.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
         title = f"The {name} by IoU, from left to right: picture, reconstruction, real shape"
-        sheets.append(Sheet(f"reconstruction_{name}", title, beside(pixels, found, real)))
+        sheets.append(Sheet(f"reconstruction_{name}", title, functools.partial(beside, pixels, found, real)))
     return sheets
 
 
 # ------------------------------------------------------------------------------------------------- photos
 def _from_photos(setting: Setting) -> Suite:
     """Score by the rule of 3D-GAN's IKEA table: average precision at 20³, aligned; both sides fill the grid."""
-    test, known = setting.test, setting.known
+    test = setting.test
     rows = setting.chosen_of_classes(test, _QUICK_PHOTOS if setting.quick else len(test))
     labels = setting.labels_of(test)[rows]
     grids, which = _different(setting, rows)
@@ -308,7 +309,8 @@ def _from_photos(setting: Setting) -> Suite:
             f"The {name} by average precision, from left to right: photo, reconstruction, real shape as it is stored"
         )
         pixels = np.stack([_square(picture) for picture in _photos(test, rows[places])])
-        sheets.append(Sheet(f"photos_{name}", title, beside(pixels, shapes, test.occupancy(rows[places]) > 0)))
+        real = test.occupancy(rows[places]) > 0
+        sheets.append(Sheet(f"photos_{name}", title, functools.partial(beside, pixels, shapes, real)))
     facts = {"photos": len(rows), "shapes": len(grids), "protocol": "photos, aligned", "side": _PHOTO_SIDE}
     return Suite("reconstruction", TITLE, [table], (), sheets, facts)
 
