@@ -1,9 +1,8 @@
 """Which adversarial loss to take: every loss on every network at equal compute, on the same shapes.
 
-    python benchmarks/feature_space.py modelnet32.h5 --out features.pt
-    python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses [--tera 8] [--seeds 0]
+    python benchmarks/losses.py chairs32.h5 --out runs/losses [--tera 8] [--seeds 0]
                                 [--losses all] [--networks paper,residual] [--width 8] [--threads 1] [--part 1/2]
-    python benchmarks/losses.py chairs32.h5 --features features.pt --out runs/losses --table [--json] [--sheet all.png]
+    python benchmarks/losses.py chairs32.h5 --out runs/losses --table [--json] [--sheet all.png]
 
 Each run is the preset ``gan3d_gated`` with ``adversarial=`` and ``network=`` changed, as a user would, and takes as
 many steps as --tera TFLOP allow, counted as ``--dry-run`` counts them. `wasserstein` goes without its warm-up,
@@ -25,7 +24,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import feature_space
 import numpy as np
 import torch
 
@@ -34,6 +32,7 @@ from voxgan import adversarial
 from voxgan.adversarial.schedule import CriticSchedule
 from voxgan.dataset import Dataset
 from voxgan.errors import VoxganError
+from voxgan.feature_space import FeatureSpace
 from voxgan.metrics.failures import failures, largest_part
 from voxgan.metrics.frechet import frechet_distance
 from voxgan.metrics.ms_ssim import mean_ms_ssim
@@ -68,7 +67,7 @@ def steps_within(tera: float, data: Path, options: dict[str, Any]) -> int:
     return max(2, int(tera * 1e12 / flops / found["batch"]))
 
 
-def scores(shapes: np.ndarray, data: np.ndarray, features: feature_space.Classifier) -> dict[str, float]:
+def scores(shapes: np.ndarray, data: np.ndarray, features: FeatureSpace) -> dict[str, float]:
     real = data[np.linspace(0, len(data) - 1, _COUNT).astype(int)]
     found = {
         **failures(shapes),
@@ -97,7 +96,7 @@ def run(name: str, options: dict[str, Any], where: Path, arguments: argparse.Nam
     with Dataset(arguments.data, "train") as data:
         real = data.occupancy(np.arange(len(data))) > 0
     shapes = model.generate(_COUNT, seed=0).occupancy
-    figures = scores(shapes, real, feature_space.load(arguments.features))
+    figures = scores(shapes, real, FeatureSpace.load())
     figures |= {"steps": json.loads((folder / "config.json").read_text())["training"]["step"]}
     figures |= {"minutes": round((time.process_time() - began) / 60, 1)}
     np.save(folder / "samples.npy", np.packbits(shapes[:16] >= 0.5))
@@ -107,7 +106,7 @@ def run(name: str, options: dict[str, Any], where: Path, arguments: argparse.Nam
 
 def floor_and_ceiling(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Score real test shapes as samples, and noise as full as a shape."""
-    features = feature_space.load(arguments.features)
+    features = FeatureSpace.load()
     with Dataset(arguments.data, "train") as data, Dataset(arguments.data, "test") as test:
         real = data.occupancy(np.arange(len(data))) > 0
         unseen = test.occupancy(np.arange(len(test))).astype(np.float32)
@@ -143,7 +142,6 @@ def draw(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tera", type=float, default=8.0, help="TFLOP of each run")
     parser.add_argument("--losses", default="all")

@@ -113,6 +113,11 @@ class FeatureSpace:
         """Return the probability of each class, (B, K), of grids (B, R, R, R)."""
         return self._in_parts(lambda x: self.network(x).softmax(1), occupancy)
 
+    def named(self, occupancy: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the likeliest class, (B,), as an index into `classes`, of grids (B, R, R, R)."""
+        found: NDArray[np.int64] = self.probabilities(occupancy).argmax(1)
+        return found
+
     def probabilities_of(self, features: NDArray[Any]) -> NDArray[np.float32]:
         """Return the probability of each class, (B, K), of features (B, D) that are there already."""
         with torch.inference_mode():
