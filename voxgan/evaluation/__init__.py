@@ -54,7 +54,8 @@ def evaluate(
     quick : bool
         Score fewer shapes: minutes on a processor.
     count : int, optional
-        How many samples are generated; as many as there are test shapes, at most 1,000, if left out.
+        How many samples are generated, beside as many test shapes where there are so many; as many as there are test
+        shapes, at most 1,000, if left out. For the latent space, how many walks.
     seed : int
         Decides samples, choices and points: the same seed gives the same figures on the same machine.
     report : callable, optional

@@ -43,7 +43,7 @@ class Setting:
         Fewer shapes, so that it takes minutes.
     seed : int
     count : int or None
-        How many shapes are asked for, where the suite lets one choose.
+        How many samples, or walks, are asked for.
     report : callable
         See `Report`.
     """

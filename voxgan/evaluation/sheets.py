@@ -9,10 +9,24 @@ from numpy.typing import NDArray
 
 from voxgan.preview import BACKGROUND, picture
 
-__all__ = ["beside"]
+__all__ = ["beside", "ranked"]
 
+_SHOWN = 6
 _TILE = 128
 _AZIMUTH, _ELEVATION = 35.0, 25.0
+
+
+def ranked(scores: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+    """Return which six of a set are the best, the middle and the worst by their scores: failures are shown, too.
+
+    Examples
+    --------
+    >>> {name: places.tolist() for name, places in ranked(np.arange(20.0)).items()}["worst"]
+    [5, 4, 3, 2, 1, 0]
+    """
+    order = np.argsort(-scores, kind="stable")
+    middle = max(0, len(order) // 2 - _SHOWN // 2)
+    return {"best": order[:_SHOWN], "middle": order[middle : middle + _SHOWN], "worst": order[-_SHOWN:]}
 
 
 def beside(pictures: NDArray[np.uint8], found: NDArray[Any], real: NDArray[Any], columns: int = 2) -> NDArray[np.uint8]:

@@ -100,8 +100,8 @@ def run(setting: Setting) -> Suite:
     """Score samples, as many training shapes (the oracle), and noise against test shapes."""
     setting.require_resolution(setting.test)
     setting.require_resolution(setting.known)
-    test_rows = setting.chosen(setting.test, _QUICK if setting.quick else _MOST)
-    count = len(test_rows) if setting.count is None else setting.count
+    test_rows = setting.chosen(setting.test, setting.count or (_QUICK if setting.quick else _MOST))
+    count = setting.count or len(test_rows)
     if min(len(test_rows), len(setting.known)) < 2:
         raise DatasetError(
             f"{setting.test.path}: {len(test_rows)} test and {len(setting.known)} training shapes; "
