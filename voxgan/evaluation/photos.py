@@ -67,7 +67,7 @@ def from_photos(setting: Setting, title: str) -> Suite:
     sheets = []
     for name, places in ranked(scores[setting.name]).items():
         shapes = setting.model.reconstruct(_photos(test, rows[places])).occupancy
-        told = f"The {name} by average precision, from left to right: photo, reconstruction, real shape as it is stored"
+        told = f"The {name} by average precision, from left to right: photo, reconstruction, real shape as stored"
         pixels = np.stack([_square(picture) for picture in _photos(test, rows[places])])
         real = test.occupancy(rows[places]) > 0
         sheets.append(Sheet(f"photos_{name}", told, functools.partial(beside, pixels, shapes, real)))
