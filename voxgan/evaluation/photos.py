@@ -60,7 +60,7 @@ def from_photos(setting: Setting, title: str) -> Suite:
         "row alike. Means over photos, then classes.",
         "The mean shape and the random one are told the class, the model is not. The nearest training shape is that of "
         "the highest IoU with the real one, in any turn.",
-        "Published: one model for all classes (3D-VAE-GAN, Wu et al. 2016, and those before it), quoted at second hand; "
+        "Published: one model for all classes (3D-VAE-GAN, Wu et al. 2016, and those before it), quoted second-hand; "
         "their photos and scaling need not be these.",
     ]
     table = Table("photos", "From photos: average precision, aligned", columns, table_rows, notes)
