@@ -106,7 +106,7 @@ def main() -> None:
             write(paths["train"], 400, arguments.resolution, 3, arguments.shuffled)
             with Dataset(paths["judge"], "train") as data, Dataset(paths["test"], "train") as test:
                 judge = feature_space.train(data, passes=6)
-                figures["classifier"] = feature_space.accuracy(judge, test)["accuracy"]
+                figures["classifier"] = feature_space.accuracy(judge, test, data)["accuracy"]
                 real = [test.occupancy(np.flatnonzero(test.labels == label)) > 0 for label in range(len(KINDS))]
             for condition in arguments.models.split(","):
                 began = time.perf_counter()

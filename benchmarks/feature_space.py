@@ -64,12 +64,14 @@ def moved(shapes: torch.Tensor, chance: torch.Generator) -> torch.Tensor:
     return torch.stack(parts)
 
 
-def accuracy(space: FeatureSpace, data: Dataset) -> dict[str, float]:
+def accuracy(space: FeatureSpace, data: Dataset, train: Dataset) -> dict[str, float]:
     """Return the shares of test shapes whose class is named right."""
     rows = np.arange(len(data))
     answers = np.concatenate([space.probabilities(data.occupancy(part)) for part in np.split(rows, rows[256::256])])
+    if list(space.classes) != data.classes:
+        sys.exit(f"{data.path}: its classes are not those that the classifier knows; expected ModelNet40's")
     right = answers.argmax(1) == data.labels
-    fresh = ~np.isin(data.rows, sorted(copies(str(data.path))))
+    fresh = ~copies(data, rows, train)
     found = {"accuracy": float(right.mean()), "unseen": float(right[fresh].mean())}
     if set(TEN) < set(data.classes):
         ten = np.array([data.classes.index(name) for name in TEN])
@@ -100,7 +102,7 @@ def main() -> None:
     try:
         with Dataset(options.data, "train") as data, Dataset(options.data, "test") as test:
             space = FeatureSpace.load() if options.score else train(data, options.passes, options.width)
-            figures: dict[str, float] = accuracy(space, test)
+            figures: dict[str, float] = accuracy(space, test, data)
             counts = {"train_shapes": len(data), "test_shapes": len(test), "classes": len(data.classes)}
         if not options.score:
             space.facts["scores"] = figures

@@ -447,13 +447,13 @@ def evaluate(
         found = run(model, data, suite or None, train=train, quick=quick, count=count, seed=seed, report=stages)
     finally:
         stages.close()
+    print(found, flush=True)
     if json is not None:
         found.write_json(json)
     if html is not None:
         found.write_html(html)
     if sheets is not None:
         found.write_sheets(sheets)
-    print(found)
 
 
 @app.command(usage="Usage: voxgan report RUN")

@@ -43,7 +43,7 @@ def surface_points(
     Raises
     ------
     SurfaceError
-        If the grid is no cube, not finite, or has nothing, or everything, inside.
+        If the grid is no cube, not finite, or has nothing inside.
     UsageError
         If there are no points to draw, or the level is not between 0 and 1.
 

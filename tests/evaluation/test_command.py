@@ -50,7 +50,7 @@ def test_prints_tables_and_writes_all(run: Any, model: Path, data: Path, tmp_pat
     assert status == 0, err
     assert "mine on shapes.h5" in out
     assert "1-NNA-IoU" in out
-    assert "points of test shapes: 16/16" in err
+    assert "points of test shapes: 4/4" in err
     assert json.loads(files[0].read_text())["suites"]["generation"]["facts"]["samples"] == 4
     assert files[1].read_text().startswith("<!doctype html>")
     assert sorted(path.name for path in files[2].iterdir()) == [
@@ -76,7 +76,7 @@ def test_several_suites(run: Any, model: Path, data: Path) -> None:
         (("--html", "scores"), 2, "--html scores: expected a name that ends in .html"),
         (("-n", "1"), 2, "count=1: expected 2 or more"),
         (("-n", "few"), 2, "'few' is no whole number"),
-        (("--seed", str(1 << 70)), 2, "at most 64 bits"),
+        (("--seed", "-1"), 2, "seed=-1: expected a number from 0"),
         (("--train", "nowhere.h5"), 4, "no data set at nowhere.h5"),
     ],
 )

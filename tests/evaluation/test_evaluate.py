@@ -225,8 +225,10 @@ def test_what_cannot_be_read(data: Path, gan: Model, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         voxgan.evaluate(tmp_path / "empty", data, "generation")
-    with pytest.raises(UsageError, match="at most 63 bits"):
+    with pytest.raises(UsageError, match=r"seed=.*: expected a number from 0 to"):
         voxgan.evaluate(gan, data, "generation", seed=2**70)
+    with pytest.raises(UsageError, match="seed=-1: expected"):
+        voxgan.evaluate(gan, data, "generation", seed=-1)
 
 
 # ------------------------------------------------------------------------------------------- the setting

@@ -11,6 +11,7 @@ import torch
 
 import voxgan
 from voxgan.dataset import Dataset
+from voxgan.errors import DatasetError
 from voxgan.evaluation import photos as photo_rule
 from voxgan.evaluation.floors import mean_shape
 from voxgan.evaluation.suites.classification import discriminator_features
@@ -118,10 +119,17 @@ def test_a_model_that_knows_all_has_full_marks(photo_model: Model, data: Path, m
         type(photo_model), "reconstruct", lambda self, photo, background="auto": Oracle(real)(self, photo)
     )
     found = voxgan.evaluate(photo_model, data, "reconstruction")
-    for column, best in (("iou", 1), ("ap", 1), ("f_score", 1), ("chamfer", 0), ("emd", 0), ("normals", 1)):
-        assert found.score("reconstruction", "whole", column) == pytest.approx(best, abs=1e-6), column
+    for column, best, within in (
+        ("iou", 1, 1e-9),
+        ("ap", 1, 1e-9),
+        ("f_score", 1, 0.1),
+        ("chamfer", 0, 0.002),  # points are drawn anew on each side
+        ("emd", 0, 0.1),
+        ("normals", 1, 0.15),
+    ):
+        assert found.score("reconstruction", "whole", column) == pytest.approx(best, abs=within), column
         floor = found.score("reconstruction", "whole", column, "class's mean shape")
-        assert abs(floor - best) > 0.005, column
+        assert abs(floor - best) > abs(found.score("reconstruction", "whole", column) - best), column
     assert found["reconstruction"].facts["shapes"] == 16
 
 
@@ -143,9 +151,12 @@ def test_floors_are_those_by_hand(photo_model: Model, data: Path) -> None:
 
 
 def test_copies_are_left_out_of_the_unseen(photo_model: Model, data: Path) -> None:
-    table = voxgan.evaluate(photo_model, data, "reconstruction")["reconstruction"].tables[0]
-    assert any("without the 4 that stand in the training split" in note for note in table.notes)
-    assert [row.name for row in table.rows][1] == "VAEGAN3D, unseen"
+    whole, unseen = voxgan.evaluate(photo_model, data, "reconstruction")["reconstruction"].tables[:2]
+    assert "Without the 4 that stand" in unseen.notes[0]
+    nearest = [
+        {row.name: row.values["iou"] for row in table.rows}["nearest training shape"] for table in (whole, unseen)
+    ]
+    assert nearest[0] > nearest[1]
 
 
 def test_photos_are_scored_by_the_papers_rule(
@@ -258,3 +269,105 @@ def test_a_conditional_model_walks_within_and_across_classes(conditional: Model,
     rows = [row.name for row in voxgan.evaluate(conditional, data, "latent", count=2)["latent"].tables[0].rows]
     assert rows[0] == "walks within a class"
     assert rows[2] == "walks between two classes"
+
+
+# ---------------------------------------------------------------------------------- what comes of odd data
+def shapes_file(path: Path, splits: dict[str, tuple[int, int]], mode: str = "solid") -> Path:
+    """Write so many training and test boxes of each class."""
+    from voxgan.dataset_writer import Writer
+
+    rng = np.random.default_rng(0)
+    with Writer.create(path, 16, tuple(splits), mode=mode) as writer:
+        for name, counts in splits.items():
+            for split, count in zip(("train", "test"), counts, strict=True):
+                for number in range(count):
+                    grid = np.zeros((16, 16, 16), bool)
+                    grid[1 : rng.integers(4, 15), 1 : rng.integers(4, 15), 1 : rng.integers(4, 15)] = True
+                    writer.add(grid, name, split, f"{split}{name}{number}")
+    return path
+
+
+def test_a_class_without_training_shapes_is_named(photo_model: Model, gan: Model, tmp_path: Path) -> None:
+    path = shapes_file(tmp_path / "odd.h5", {"box": (4, 2), "ball": (0, 2)})
+    with pytest.raises(DatasetError, match=r"no training shapes of ball, and odd\.h5 has test shapes; .*--train"):
+        voxgan.evaluate(photo_model, path, "reconstruction")
+    with pytest.raises(DatasetError, match="no training shapes of ball"):
+        voxgan.evaluate(gan, path, "classification")
+
+
+def test_classes_of_one_or_two_shapes_can_be_classified(gan: Model, tmp_path: Path) -> None:
+    path = shapes_file(tmp_path / "few.h5", {"box": (1, 1), "ball": (2, 1)})
+    assert 0 <= voxgan.evaluate(gan, path, "classification").score("classification", "accuracy", "all") <= 1
+
+
+def test_shells_are_not_set_beside_solids(gan: Model, tmp_path: Path) -> None:
+    solid = shapes_file(tmp_path / "solid.h5", {"box": (4, 4)})
+    shells = shapes_file(tmp_path / "shells.h5", {"box": (4, 4)}, mode="surface")
+    with pytest.raises(DatasetError, match=r"holds solid shapes and .* surface ones"):
+        voxgan.evaluate(gan, shells, "generation", train=solid)
+    notes = voxgan.evaluate(gan, shells, "generation")["generation"].tables[1].notes
+    assert any("these are surfaces" in note for note in notes)
+
+
+def test_all_test_shapes_are_copies(photo_model: Model, tmp_path: Path) -> None:
+    from voxgan.dataset_writer import Writer
+
+    path = tmp_path / "copies.h5"
+    with Writer.create(path, 16, ("box",)) as writer:
+        for split in ("train", "test"):
+            for size in (6, 9):
+                grid = np.zeros((16, 16, 16), bool)
+                grid[2:size, 2:8, 2:8] = True
+                writer.add(grid, "box", split, f"{split}{size}")
+    found = voxgan.evaluate(photo_model, path, "reconstruction")
+    assert [table.name for table in found["reconstruction"].tables][:2] == ["whole", "iou_per_class"]
+
+
+def test_samples_and_oracle_are_in_the_test_shapes_proportions(conditional: Model, tmp_path: Path) -> None:
+    path = shapes_file(tmp_path / "uneven.h5", {"box": (40, 3), "ball": (12, 9)})
+    found = voxgan.evaluate(conditional, path, "generation", count=12)
+    assert found.score("generation", "alone", "n", "training shapes") == 12
+    few = shapes_file(tmp_path / "few.h5", {"box": (2, 10), "ball": (40, 2)})
+    found = voxgan.evaluate(conditional, few, "generation", count=12)
+    assert found.score("generation", "alone", "n", "training shapes") == 4
+    assert any("some classes have no more" in note for note in found["generation"].tables[0].notes)
+
+
+def test_each_class_has_its_own_z(conditional: Model, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[np.ndarray] = []
+
+    def decode(self: Model, z: Any) -> Shapes:
+        asked.append(np.asarray(z)[:, :-2])
+        return Shapes(np.ones((len(z), 16, 16, 16), np.float32))
+
+    monkeypatch.setattr(type(conditional), "decode", decode)
+    voxgan.evaluate(conditional, data, "generation", count=10)
+    assert len(np.unique(np.concatenate(asked)[:, 0])) == 10
+
+
+def test_a_model_of_more_classes_than_the_data_is_told(gan: Model, tmp_path: Path) -> None:
+    path = shapes_file(tmp_path / "boxes.h5", {"box": (4, 4)})
+    notes = voxgan.evaluate(gan, path, "generation")["generation"].tables[0].notes
+    assert any("was trained on ball as well" in note for note in notes)
+
+
+def test_a_discriminator_with_labels_is_called_so(gan: Model, conditional: Model, data: Path) -> None:
+    for model, says in ((gan, "never saw a label"), (conditional, "was trained with labels")):
+        assert says in voxgan.evaluate(model, data, "classification")["classification"].tables[0].notes[1]
+
+
+def test_the_model_is_left_as_it_was(gan: Model, data: Path) -> None:
+    gan.train()
+    voxgan.evaluate(gan, data, "classification")
+    assert gan.training
+    assert gan.discriminator.training
+
+
+def test_class_latents(photo_model: Model, data: Path) -> None:
+    from voxgan.class_latents import fit_class_latents
+
+    with Dataset(data, "train") as train:
+        photo_model.class_latents = fit_class_latents(photo_model, train)
+    rows = voxgan.evaluate(photo_model, data, "latent", count=2)["latent"].tables[0].rows
+    assert rows[0].name == "walks within a class"
+    assert voxgan.evaluate(photo_model, data, "generation", count=6).score("generation", "alone", "n") == 6

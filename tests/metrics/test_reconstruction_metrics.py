@@ -137,3 +137,10 @@ def test_normal_consistency_of_random_directions_is_a_half() -> None:
     assert normal_consistency(points, normals[0], points, normals[1]) == pytest.approx(0.5, abs=0.02)
     with pytest.raises(ValueError, match="one for each"):
         normal_consistency(points, normals[0, :5], points, normals[1])
+
+
+def test_average_precision_of_whole_numbers_and_truth_values() -> None:
+    """Unsigned numbers cannot be negated, and truth values cannot be at all: both are ranked as they stand."""
+    real = box((2, 2, 2), (6, 6, 6))
+    for kind in (np.uint8, bool, np.int16):
+        assert average_precision(real.astype(kind), real)[0] == 1

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ def evaluate(
         How many samples are generated, beside as many test shapes where there are so many; as many as there are test
         shapes, at most 1,000, if left out. For the latent space, how many walks.
     seed : int
-        Decides samples, choices and points: the same seed gives the same figures on the same machine.
+        Of 31 bits. Decides samples, choices and points: the same seed gives the same figures on the same machine.
     report : callable, optional
         Told what is being done, how much of it is done, and of how much.
 
@@ -94,8 +95,8 @@ def evaluate(
     """
     if count is not None and count < 2:
         raise UsageError(f"count={count}: expected 2 or more samples")
-    if not -(2**63) <= int(seed) < 2**63:
-        raise UsageError(f"seed={seed}: expected a number of at most 63 bits")
+    if not 0 <= int(seed) < 1 << 31:
+        raise UsageError(f"seed={seed}: expected a number from 0 to {(1 << 31) - 1:,}")
     asked = [suite] if isinstance(suite, str) else suite
     modules = {name: suites.find(name) for name in (suites.names() if asked is None else asked)}
     if not modules:
@@ -109,6 +110,11 @@ def evaluate(
     with ExitStack() as stack:
         test = stack.enter_context(_open(data, "test", loaded))
         known = stack.enter_context(_known(train, test)) if _has_train(train, data) else None
+        if known is not None and (known.mode == "surface") != (test.mode == "surface"):
+            raise DatasetError(
+                f"{known.path} holds {known.mode} shapes and {test.path} {test.mode} ones; "
+                "expected both solid, or both surfaces"
+            )
         setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent)
         found = []
         for key, module in modules.items():
@@ -117,6 +123,8 @@ def evaluate(
                 began = time.perf_counter()
                 done: Suite = module.run(setting)
                 found.append(replace(done, seconds=time.perf_counter() - began))
+            elif asked is None:
+                refused[key] = why
         if not found:
             raise UsageError(f"{name} can take part in no suite with {test.path.name}: {_first(refused)}")
         return Evaluation(name, test.path.name, _facts(setting), found)
@@ -169,6 +177,14 @@ def _known(train: str | Path | None, test: Dataset) -> Dataset:
     return Dataset(path, "train", classes)
 
 
+def _hash(model: Model) -> str:
+    """Return a hash of the weights that are judged."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _facts(setting: Setting) -> dict[str, Any]:
     config = setting.model.config
     return {
@@ -179,6 +195,9 @@ def _facts(setting: Setting) -> dict[str, Any]:
         "test_shapes": len(setting.test),
         "train_shapes": 0 if setting.train is None else len(setting.train),
         "data_fingerprint": setting.test.fingerprint(),
+        "train_fingerprint": None if setting.train is None else setting.train.fingerprint(),
+        "data_mode": setting.test.mode,
+        "weights": _hash(setting.model),
         "seed": setting.seed,
         "quick": setting.quick,
         "voxgan": voxgan.__version__,

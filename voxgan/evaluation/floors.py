@@ -1,4 +1,4 @@
-"""What costs nothing to know of a shape: its class's mean, some shape of its class; and the nearest shape there is."""
+"""The mean shape of a class: what costs nothing to know of any shape of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from voxgan.dataset import Dataset
 from voxgan.evaluation.setting import CHUNK, pieces
-from voxgan.metrics.iou import LEVELS, iou
+from voxgan.metrics.iou import best_level
 
 __all__ = ["MeanShape", "mean_shape", "mean_shape_level"]
 
@@ -51,5 +51,4 @@ def mean_shape_level(mean: NDArray[np.float32], real: NDArray[np.uint8]) -> floa
     >>> mean_shape_level(np.full((2, 2, 2), 0.3, np.float32), np.ones((1, 2, 2, 2), np.uint8))
     0.05
     """
-    scores = [iou(np.broadcast_to(mean >= level, real.shape), real).mean() for level in LEVELS]
-    return float(LEVELS[int(np.argmax(scores))])
+    return best_level(np.broadcast_to(mean, real.shape), real)[0]

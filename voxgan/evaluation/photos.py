@@ -47,7 +47,7 @@ def from_photos(setting: Setting, title: str) -> Suite:
             scores[setting.name][place] = aligned_average_precision(filling(grid, _SIDE), grids[which[place]])
             setting.report("reconstructing and aligning", place + 1, len(rows))
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    classes = [test.classes[label] for label in np.unique(test.labels[rows])]
+    classes = setting.names_of(labels)
     columns = [Column(name, name, "high", 1, 100) for name in classes] + [Column("mean", "mean", "high", 1, 100)]
     table_rows = []
     for name, kind in zip(names, ("model", "floor", "floor", "oracle"), strict=True):
@@ -95,7 +95,9 @@ def _different(setting: Setting, rows: NDArray[np.int64]) -> tuple[NDArray[np.bo
     packed = setting.test.packed(rows)
     _, first, which = np.unique(packed, axis=0, return_index=True, return_inverse=True)
     grids = setting.test.occupancy(rows[first])
-    return np.stack([filling(grid, _SIDE) >= _LEVEL for grid in grids]), which.reshape(-1)
+    filled = [filling(grid, _SIDE) for grid in grids]
+    # Where a part is thinner than a cell, no cell is half full
+    return np.stack([grid >= min(_LEVEL, float(grid.max()) / 2) for grid in filled]), which.reshape(-1)
 
 
 def _photo_floors(setting: Setting, grids: NDArray[np.bool_], labels: Sequence[int]) -> dict[str, NDArray[np.float64]]:

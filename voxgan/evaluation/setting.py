@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, UsageError
 from voxgan.feature_space import FeatureSpace
-from voxgan.inspection import inspect
 from voxgan.models.model import Model
 
-__all__ = ["CHUNK", "Report", "Setting", "copies", "pieces", "same"]
+__all__ = ["CHUNK", "Report", "Setting", "copies", "in_proportion", "pieces", "same"]
 
 CHUNK = 32
 """Shapes that are made, or read, at once."""
@@ -87,6 +87,25 @@ class Setting:
                 f"prepare the data with  --resolution {own}"
             )
 
+    def lacking(self) -> str | None:
+        """Say why the data does not serve a suite that needs test and training shapes of the model's resolution."""
+        if self.train is None:
+            return f"{self.test.path.name} has no training shapes"
+        for data in (self.test, self.train):
+            if data.resolution != self.model.config.resolution:
+                return f"{data.path.name} has another resolution than {self.name}"
+        return None
+
+    def require_classes(self, labels: NDArray[np.int64]) -> None:
+        """Refuse test shapes of a class that has no training shape."""
+        lost = np.setdiff1d(labels, self.labels_of(self.known))
+        if len(lost):
+            names = ", ".join(self.test.classes[label] for label in lost)
+            raise DatasetError(
+                f"{self.known.path}: has no training shapes of {names}, and {self.test.path.name} has test shapes; "
+                "give a data set that has some with  --train DATA.h5"
+            )
+
     def chosen(self, data: Dataset, most: int) -> NDArray[np.int64]:
         """Return at most so many rows of a data set, drawn by the seed, in order."""
         if len(data) <= most:
@@ -102,6 +121,10 @@ class Setting:
         return np.sort(
             np.concatenate([own if len(own) <= most else rng.choice(own, most, replace=False) for own in rows])
         )
+
+    def names_of(self, labels: NDArray[np.int64]) -> list[str]:
+        """Return the names of different labels of `labels_of`, in their order."""
+        return [self.test.classes[label] for label in np.unique(labels)]
 
     def labels_of(self, data: Dataset) -> NDArray[np.int64]:
         """Return the labels of a data set as indices into the classes of `test`, by name; −1 for those it lacks."""
@@ -128,8 +151,25 @@ def pieces(rows: NDArray[np.int64], size: int = CHUNK) -> Iterator[NDArray[np.in
         yield rows[start : start + size]
 
 
-@functools.lru_cache(maxsize=4)
-def copies(path: str) -> frozenset[int]:
-    """Return the rows of a file's test shapes that stand, voxel for voxel, in its training split, too."""
-    with Dataset(path, "all") as data:
-        return frozenset(row for _, row in inspect(data).duplicates)
+def copies(test: Dataset, rows: NDArray[np.int64], known: Dataset) -> NDArray[np.bool_]:
+    """Say which of these test shapes stand, cell for cell, among the training shapes, too."""
+    if test.resolution != known.resolution:
+        return np.zeros(len(rows), bool)
+    digests = {_digest(row) for part in pieces(np.arange(len(known)), 8 * CHUNK) for row in known.packed(part)}
+    return np.array([_digest(row) in digests for part in pieces(rows, 8 * CHUNK) for row in test.packed(part)], bool)
+
+
+def _digest(packed: NDArray[np.uint8]) -> bytes:
+    return hashlib.blake2b(packed.tobytes(), digest_size=16).digest()
+
+
+def in_proportion(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    """Return so many labels in the proportions of these, (count,), in random order.
+
+    Examples
+    --------
+    >>> np.bincount(in_proportion(np.array([0, 0, 1]), 6, 0)).tolist()
+    [4, 2]
+    """
+    shuffled: NDArray[np.int64] = np.random.default_rng(seed).permutation(labels)
+    return np.resize(shuffled, count)

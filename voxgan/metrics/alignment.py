@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 __all__ = ["aligned_average_precision", "filling", "orientations"]
 
-_ROWS = 256  # alignments looked at together
+_CELLS = 1 << 20  # of moved shapes looked at together
 
 
 def orientations(grid: NDArray[Any]) -> NDArray[Any]:
@@ -117,14 +117,16 @@ def aligned_average_precision(found: NDArray[Any], real: NDArray[Any], shift: fl
     ranked = scores.reshape(-1)[order]
     last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of each run of equal values
     padded = np.pad(truth, most)
-    moves = itertools.product(range(2 * most + 1), repeat=3)
-    # The real shape moved, which is the prediction moved the other way
-    moved = np.stack([padded[tuple(slice(start, start + side) for start in move)].reshape(-1) for move in moves])
+    moves = list(itertools.product(range(2 * most + 1), repeat=3))
+    at_once = max(1, _CELLS // truth.size)
     total = int(truth.sum())
     best = 0.0
-    for places in _turned(order, side):
-        for start in range(0, len(moved), _ROWS):
-            best = max(best, float(_precision(moved[start : start + _ROWS][:, places], last, total).max()))
+    for start in range(0, len(moves), at_once):
+        # The real shape moved, which is the prediction moved the other way
+        ways = [tuple(slice(begin, begin + side) for begin in move) for move in moves[start : start + at_once]]
+        moved = np.stack([padded[way].reshape(-1) for way in ways])
+        for places in _turned(order, side):
+            best = max(best, float(_precision(moved[:, places], last, total).max()))
     return best
 
 

@@ -43,6 +43,8 @@ def average_precision(found: NDArray[Any], real: NDArray[Any]) -> NDArray[np.flo
     (array([0.196]), array([0.25]))
     """
     scores, truth = np.asarray(found), np.asarray(real)
+    if scores.dtype.kind != "f":
+        scores = scores.astype(np.float32)
     if scores.shape != truth.shape or scores.ndim < 2:
         raise ValueError(f"shapes {scores.shape} and {truth.shape}; expected two equal (B, R, R, R)")
     if not np.isfinite(scores).all():

@@ -68,10 +68,10 @@ def chamfer_matrix(
 ) -> NDArray[np.float64]:
     """Return the Chamfer distance of each set of one collection with each of another, or of the same.
 
-    The distances are those of `chamfer`, not approximations of them: all points of a collection are put into boxes,
-    and for each set of the other collection only those points are looked at that may be nearest to a point in a box.
-    What does not depend on which set a point is of is so done once for all sets: ``benchmarks/chamfer.py`` has the
-    figures beside a search tree for each pair.
+    The distances are those of `chamfer` in single precision, without approximations: all points of a collection are put
+    into boxes, and for each set of the other collection only those points are looked at that may be nearest to a point
+    in a box. What does not depend on which set a point is of is so done once for all sets: ``benchmarks/chamfer.py``
+    has the figures beside a search tree for each pair.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def chamfer_matrix(
     other : array, (M, Q, 3), optional
         `one` itself if left out; the matrix is symmetric then.
     device : torch.device or str
-        Where to compute, in single precision, on coordinates counted from the middle of a box.
+        Where to compute, on coordinates counted from the middle of a box.
     report : callable, optional
         Told how many searches of how many are done.
 
@@ -148,7 +148,7 @@ class _Boxes:
         self.squares = (points**2).sum(2)
         # (boxes, 4, size): a product with (−2t, ‖t‖²) is the squared distance to t, less the point's own square
         self.points = torch.cat([points, torch.ones_like(points[..., :1])], dim=2).transpose(1, 2).contiguous()
-        self.owners = torch.tensor(owners.reshape(-1), device=device)
+        self.owners = owners.reshape(-1)
         self.at_once = _ENTRIES if device.type == "cpu" else _ENTRIES_OF_DEVICE
 
     def means(self, target: Tensor) -> NDArray[np.float64]:
@@ -164,9 +164,9 @@ class _Boxes:
             terms = torch.cat([-2 * points, (points**2).sum(2, keepdim=True)], dim=2)
             nearest[boxes] = torch.bmm(terms, self.points[boxes]).amin(1)
             start = stop
-        distances = (nearest + self.squares).clamp_(min=0).flatten().double()
-        sums = torch.zeros(self.count + 1, dtype=torch.float64, device=target.device)
-        found: NDArray[np.float64] = sums.index_add_(0, self.owners, distances)[:-1].cpu().numpy() / self.size
+        distances = (nearest + self.squares).clamp_(min=0).flatten().cpu().numpy()
+        sums = np.bincount(self.owners, distances, self.count + 1)[:-1]
+        found: NDArray[np.float64] = sums / self.size
         return found
 
     def _candidates(self, target: Tensor) -> tuple[Tensor, Tensor]:

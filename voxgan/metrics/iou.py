@@ -80,7 +80,7 @@ def best_level(
     >>> best_level(0.3 * real, real)
     (0.05, array([1.]))
     """
-    if not levels:
+    if not len(levels):
         raise ValueError("no level given; expected at least one")
     truth = np.asarray(real) >= 0.5
     scores = [iou(np.asarray(found) >= level, truth) for level in levels]

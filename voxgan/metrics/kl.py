@@ -91,6 +91,6 @@ def feature_kl(samples: NDArray[Any], real: NDArray[Any]) -> float:
         raise ValueError(f"{len(a)} and {len(b)} rows of {a.shape[1]} features; expected more rows than features")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("features hold NaN or infinity; expected finite numbers")
-    spread, other_spread = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    spread, other_spread = (np.atleast_2d(np.cov(rows, rowvar=False)) for rows in (a, b))
     ridge = _RIDGE * max(float(np.trace(other_spread)) / a.shape[1], np.finfo(np.float64).tiny) * np.eye(a.shape[1])
     return gaussian_kl(b.mean(0), other_spread + ridge, a.mean(0), spread + ridge)

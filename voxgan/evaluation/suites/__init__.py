@@ -1,7 +1,8 @@
 """The experiments, one a file, found by the file's name.
 
-Each has ``TITLE``; ``reason(model)``, which says why a model cannot take part, or returns None; and ``run(setting)``,
-which returns a `voxgan.evaluation.result.Suite`.
+Each has ``TITLE``; ``reason(model, name)``, which says why a model cannot take part, or returns None;
+``lacking(setting)``, which says the same of the data, for a run of all suites that can be; and ``run(setting)``, which
+returns a `voxgan.evaluation.result.Suite`.
 """
 
 from __future__ import annotations

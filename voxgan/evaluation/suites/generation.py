@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from voxgan.errors import DatasetError, SurfaceError
 from voxgan.evaluation.result import Column, Row, Sheet, Suite, Table
-from voxgan.evaluation.setting import CHUNK, Setting, pieces, same
+from voxgan.evaluation.setting import CHUNK, Setting, in_proportion, pieces, same
 from voxgan.metrics.chamfer import chamfer_matrix
 from voxgan.metrics.failures import failures, largest_part
 from voxgan.metrics.frechet import frechet_distance
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from voxgan.dataset import Dataset
     from voxgan.models.model import Model
 
-__all__ = ["TITLE", "lacking", "reason", "run", "samples_like"]
+__all__ = ["TITLE", "lacking", "reason", "run"]
 
 TITLE = "Generation: samples beside real shapes"
 
@@ -91,9 +91,7 @@ def reason(model: Model, name: str) -> str | None:
 
 def lacking(setting: Setting) -> str | None:
     """Say what the data lacks for this suite."""
-    if setting.test.resolution != setting.model.config.resolution:
-        return f"{setting.test.path.name} has another resolution than {setting.name}"
-    return None if setting.train is not None else f"{setting.test.path.name} has no training shapes"
+    return setting.lacking() or (None if min(len(setting.test), len(setting.known)) > 1 else "it has one shape only")
 
 
 def run(setting: Setting) -> Suite:
@@ -108,25 +106,24 @@ def run(setting: Setting) -> Suite:
             "expected at least 2 of each to compare sets"
         )
     real = _measured(setting, "test shapes", "oracle", _read(setting.test, test_rows))
-    labels = setting.test.labels[test_rows]
-    rng = np.random.default_rng(setting.seed)
-    sampled = samples_like(setting, labels, count)
-    train_rows = np.sort(rng.choice(len(setting.known), min(count, len(setting.known)), replace=False))
-    share = real.grids.mean()
-    noise = rng.random((count, *real.grids.shape[1:]), np.float32) < share
+    labels = setting.labels_of(setting.test)[test_rows]
+    notes: list[str] = []
+    sampled = _samples(setting, labels, count, notes)
+    train_rows = _training_rows(setting, labels, count, notes)
+    noise = _noise(real.grids, count, setting.seed)
     sets = [
         _measured(setting, setting.name, "model", sampled),
         _measured(setting, "training shapes", "oracle", _read(setting.known, train_rows)),
         _measured(setting, "random noise", "noise", noise),
     ]
     del noise
-    tables = [_sets_table(setting, sets, real), _features_table(setting, sets, real)]
-    alone, places = _alone_table(setting, sets, real, train_rows)
+    tables = [_sets_table(setting, sets, real, notes), _features_table(setting, sets, real)]
+    alone, places = _alone_table(setting, sets, real)
     shown = np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int)
     pairs = np.empty((2 * min(8, count), *real.grids.shape[1:]), bool)
     pairs[0::2] = sampled[shown[: len(pairs) // 2]]
     pairs[1::2] = _read(setting.known, places[shown[: len(pairs) // 2]])
-    shown_real = real.grids[:: max(1, len(real.grids) // _SHOWN)][:_SHOWN]
+    shown_real = real.grids[:: max(1, len(real.grids) // _SHOWN)][:_SHOWN].copy()
     sheets = [
         _sheet("samples", f"Samples of {setting.name}", sampled[shown]),
         _sheet("real", "Test shapes", shown_real),
@@ -147,22 +144,52 @@ def _sheet(name: str, title: str, grids: NDArray[np.bool_]) -> Sheet:
     return Sheet(f"generation_{name}", title, functools.partial(sheet, grids, 8, size=128))
 
 
-def samples_like(setting: Setting, labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+def _samples(setting: Setting, labels: NDArray[np.int64], count: int, notes: list[str]) -> NDArray[np.bool_]:
     """Return samples, (count, R, R, R), in the proportions of these classes where the model can choose its class."""
     model, side = setting.model, setting.model.config.resolution
     own = {same(name): name for name in model.classes}
-    asked = [own.get(same(setting.test.classes[label])) for label in labels]
+    asked = [own.get(same(setting.test.classes[label])) for label in in_proportion(labels, count, setting.seed)]
     z = model.sample_latents(count, setting.seed)
+    there = set(map(same, setting.names_of(labels)))
     if len(own) > 1 and all(asked):
-        chosen = [asked[i % len(asked)] for i in np.random.default_rng(setting.seed).permutation(count)]
-        for name in sorted(set(filter(None, chosen))):
-            rows = np.flatnonzero([name == one for one in chosen])
-            z[rows] = model.sample_latents(len(rows), setting.seed, name)
+        for place, name in enumerate(sorted(set(filter(None, asked)))):
+            rows = np.flatnonzero([name == one for one in asked])
+            if model.conditional:
+                z[rows] = model.with_class(z[rows], name)
+            else:
+                z[rows] = model.sample_latents(len(rows), setting.seed + place, name)
+    elif others := sorted({same(name) for name in model.config.classes} - there):
+        notes.append(f"{setting.name} was trained on {', '.join(others)} as well, and cannot be asked for the data's.")
     grids = np.empty((count, side, side, side), bool)
     for rows in pieces(np.arange(count)):
         grids[rows] = model.decode(z[rows]).occupancy >= 0.5
         setting.report("making samples", int(rows[-1]) + 1, count)
     return grids
+
+
+def _training_rows(setting: Setting, labels: NDArray[np.int64], count: int, notes: list[str]) -> NDArray[np.int64]:
+    """Return training shapes in the proportions of these classes, as many as there are, none twice."""
+    known = setting.labels_of(setting.known)
+    rng = np.random.default_rng(setting.seed)
+    rows = []
+    for label, asked in zip(*np.unique(in_proportion(labels, count, setting.seed), return_counts=True), strict=True):
+        own = np.flatnonzero(known == label)
+        rows.append(rng.choice(own, min(int(asked), len(own)), replace=False))
+    found: NDArray[np.int64] = np.sort(np.concatenate(rows))
+    if len(found) < 2:
+        raise DatasetError(f"{setting.known.path}: too few training shapes of the classes that are judged; expected 2")
+    if len(found) < count:
+        notes.append(f"Training shapes: {len(found)} only, for some classes have no more; these proportions differ.")
+    return found
+
+
+def _noise(real: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.bool_]:
+    """Return noise, (count, R, R, R), with as many cells inside as real shapes have."""
+    rng, share = np.random.default_rng(seed), real.mean()
+    noise = np.empty((count, *real.shape[1:]), bool)
+    for grid in noise:
+        grid[:] = rng.random(grid.shape, np.float32) < share
+    return noise
 
 
 def _read(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -183,7 +210,7 @@ def _measured(setting: Setting, name: str, kind: str, grids: NDArray[np.bool_]) 
     return _Set(name, kind, grids, points, features, lost)
 
 
-def _sets_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
+def _sets_table(setting: Setting, sets: list[_Set], real: _Set, told: list[str]) -> Table:
     def chamfers(name: str, one: _Set, other: _Set | None = None) -> NDArray[np.float64]:
         return chamfer_matrix(
             one.points,
@@ -210,7 +237,8 @@ def _sets_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
         rows.append(Row(one.name, one.kind, values))
     notes = [
         f"Against {len(real.grids)} test shapes; {NUM_POINTS:,} points on each binary surface, in the unit cube. "
-        "Figures of point clouds or meshes from elsewhere cannot be set beside these."
+        "Figures of point clouds or meshes from elsewhere cannot be set beside these.",
+        *told,
     ]
     if any(len(one.grids) != len(real.grids) for one in sets):
         notes.append("Sets of unequal size: 1-NNA is not 50 for equal distributions, and COV is bounded by the size.")
@@ -244,14 +272,17 @@ def _features_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
             notes.append(f"{one.name}: {fewest} shapes say too little of {width} features; no Fréchet distance, no KL.")
     notes.append(
         f"Features of the shipped classifier ({100 * space.accuracy:.1f} % on ModelNet40's test split, weights "
-        f"{space.sha256[:12]}…). Few shapes make both distances too large: compare with the oracle's row only."
+        f"{space.sha256[:12]}…). Both distances are to the test shapes, and too large for few shapes: compare with the "
+        "oracle's row only."
     )
+    if not known.any():
+        notes.append("The classifier knows none of the data's classes.")
+    if setting.test.mode == "surface":
+        notes.append("The classifier was trained on solid shapes, and these are surfaces: its features say little.")
     return Table("features", "In the feature space of a voxel classifier", _FEATURES, rows, notes)
 
 
-def _alone_table(
-    setting: Setting, sets: list[_Set], real: _Set, train_rows: NDArray[np.int64]
-) -> tuple[Table, NDArray[np.int64]]:
+def _alone_table(setting: Setting, sets: list[_Set], real: _Set) -> tuple[Table, NDArray[np.int64]]:
     """Return the table, and where the training shape nearest to each sample is."""
     known = setting.known
     compared = np.linspace(0, len(known) - 1, min(len(known), _COMPARED)).round().astype(np.int64)
@@ -260,8 +291,8 @@ def _alone_table(
         values: dict[str, float | None] = {"n": float(len(one.grids)), **failures(one.grids)}
         values["largest_part"] = float(np.mean([largest_part(grid) for grid in one.grids]))
         values["pairwise_iou"] = mean_pairwise_iou(one.grids)
-        few = one.grids if len(one.grids) <= 2 * _PAIRS else one.grids[: 2 * _PAIRS]
-        values["ms_ssim"] = mean_ms_ssim(few.astype(np.float32), _PAIRS, setting.seed)
+        few = np.random.default_rng(setting.seed).permutation(len(one.grids))[: 2 * _PAIRS]  # not of the first classes
+        values["ms_ssim"] = mean_ms_ssim(one.grids[few].astype(np.float32), _PAIRS, setting.seed)
         if one.name != "training shapes":  # which are among those that they would be compared with
             found, ious = nearest(one.grids, (known.occupancy(part) for part in pieces(compared, 4 * CHUNK)))
             values |= {"nearest_iou": float(ious.mean()), "copies": float((ious >= _COPY).mean())}
@@ -269,5 +300,5 @@ def _alone_table(
                 places = compared[found]
         rows.append(Row(one.name, one.kind, values))
         setting.report("looking at each set alone", len(rows), len(sets) + 1)
-    note = f"Nearest of {len(compared):,} training shapes."
-    return Table("alone", "Each set alone", _ALONE, rows, [note]), places
+    notes = [f"Nearest of {len(compared):,} training shapes; training shapes are not compared with themselves."]
+    return Table("alone", "Each set alone", _ALONE, rows, notes), places

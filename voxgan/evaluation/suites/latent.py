@@ -50,9 +50,7 @@ def reason(model: Model, name: str) -> str | None:
 
 def lacking(setting: Setting) -> str | None:
     """Say what the data lacks for this suite."""
-    if setting.test.resolution != setting.model.config.resolution:
-        return f"{setting.test.path.name} has another resolution than {setting.name}"
-    return None if setting.train is not None else f"{setting.test.path.name} has no training shapes"
+    return setting.lacking()
 
 
 def run(setting: Setting) -> Suite:
@@ -60,26 +58,27 @@ def run(setting: Setting) -> Suite:
     setting.require_resolution(setting.test)
     setting.require_resolution(setting.known)
     walks = _QUICK_WALKS if setting.quick else _WALKS
-    if setting.count is not None:
-        walks = setting.count
+    walks = min(setting.count or walks, _WALKS)
     model = setting.model
     judge = _Judge(setting)
     rows, sheets, plots = [], [], []
     for name, title, kind, starts, ends in _ends(setting, walks):
-        grids = np.empty((walks, _STEPS, *(model.config.resolution,) * 3), bool)
+        shown, changes, told = [], np.zeros(_STEPS), _Walks(judge)
         for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            grids[place] = model.decode(interpolate(start, end, _STEPS, kind)).occupancy >= 0.5
+            grids = model.decode(interpolate(start, end, _STEPS, kind)).occupancy >= 0.5
+            told.add(grids)
+            changes += iou(np.broadcast_to(grids[:1], grids.shape), grids) / walks
+            if place < _ROWS:
+                shown.append(grids)
             setting.report(title, place + 1, walks)
-        rows += judge.walk(title, grids)
-        sheets.append(_sheet(f"latent_{name}", f"{title[0].upper()}{title[1:]}", grids[:_ROWS], _STEPS))
-        changes = np.stack([[iou(walk[:1], walk[step : step + 1])[0] for step in range(_STEPS)] for walk in grids])
-        plots.append((title, changes.mean(0)))
-    real = setting.chosen(setting.test, walks * 2)
-    rows.append(judge.row("test shapes", "oracle", setting.test.occupancy(real) > 0))
-    rng = np.random.default_rng(setting.seed)
-    share = float((setting.test.occupancy(real) > 0).mean())
-    noise = rng.random((len(real), *(model.config.resolution,) * 3), np.float32) < share
-    rows.append(judge.row("random noise", "noise", noise))
+        rows += told.rows(title)
+        sheets.append(_sheet(f"latent_{name}", f"{title[0].upper()}{title[1:]}", np.stack(shown), _STEPS))
+        plots.append((title, changes))
+    real = setting.test.occupancy(setting.chosen(setting.test, walks * 2)) > 0
+    rows.append(judge.of("test shapes", "oracle", real))
+    rng, share = np.random.default_rng(setting.seed), float(real.mean())
+    noise = np.stack([rng.random(grid.shape, np.float32) < share for grid in real])
+    rows.append(judge.of("random noise", "noise", noise))
     table = Table("walks", f"Shapes on {walks} walks of {_STEPS} steps each", _COLUMNS, rows, judge.notes)
     numbers, effects, change = _numbers(setting)
     sheets += [_sums(setting), effects, _neighbours(setting)]
@@ -106,31 +105,56 @@ class _Judge:
 
     def __init__(self, setting: Setting) -> None:
         self.space = setting.features
-        there = {same(setting.test.classes[label]) for label in np.unique(setting.test.labels)}
+        there = set(map(same, setting.names_of(setting.test.labels)))
         self.known = np.array([same(name) in there for name in self.space.classes])
         self.notes = ["Connected: 95 % of the mass or more hangs together; single cells that float are no part of it."]
         if not self.known.any():
             self.notes.append("The classifier knows none of the data's classes: it is not asked.")
 
-    def walk(self, title: str, grids: NDArray[np.bool_]) -> list[Row]:
-        """Return the rows of the steps between the ends, and of the ends."""
-        ious = np.stack([iou(walk[1:], walk[:-1]) for walk in grids])
-        between = self.row(title, "model", grids[:, 1:-1].reshape(-1, *grids.shape[2:]))
-        between = Row(title, "model", {**between.values, "step_iou": ious.mean(), "jump": ious.min(1).mean()})
-        ends = grids[:, [0, -1]].reshape(-1, *grids.shape[2:])
-        return [between, self.row(f"{title}: its ends", "model", ends)]
+    def answers(self, grids: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return for each shape whether it is connected, sound, and of a class of the data, (B, 3)."""
+        connected = [largest_part(grid) >= _WHOLE for grid in grids]
+        sound = [not any(failures(grid[None]).values()) for grid in grids]
+        own = self.known[self.space.named(grids)] if self.known.any() else np.ones(len(grids), bool)
+        return np.stack([connected, sound, own], axis=1)
 
-    def row(self, name: str, kind: str, grids: NDArray[np.bool_]) -> Row:
-        connected = np.array([largest_part(grid) >= _WHOLE for grid in grids])
-        sound = np.array([not any(failures(grid[None]).values()) for grid in grids])
-        values: dict[str, float | None] = {"n": len(grids), "connected": connected.mean(), "sound": sound.mean()}
-        good = connected & sound
-        if self.known.any():
-            answers = [self.space.probabilities(grids[part]).argmax(1) for part in pieces(np.arange(len(grids)))]
-            own = self.known[np.concatenate(answers)]
-            values["own_class"], good = float(own.mean()), good & own
-        values["plausible"] = float(good.mean())
-        return Row(name, kind, values)
+    def row(self, name: str, kind: str, answers: NDArray[np.bool_], **more: float) -> Row:
+        """Return a row of the shares of these answers, (N, 3)."""
+        values: dict[str, float | None] = {"n": float(len(answers)), **more}
+        values |= dict(zip(("connected", "sound", "own_class"), map(float, answers.mean(0)), strict=True))
+        if not self.known.any():
+            values["own_class"] = None
+        return Row(name, kind, values | {"plausible": float(answers.all(1).mean())})
+
+    def of(self, name: str, kind: str, grids: NDArray[np.bool_]) -> Row:
+        """Return a row of these shapes."""
+        return self.row(name, kind, np.concatenate([self.answers(grids[p]) for p in pieces(np.arange(len(grids)))]))
+
+
+class _Walks:
+    """The figures of walks of one kind, of which none is kept."""
+
+    def __init__(self, judge: _Judge) -> None:
+        self._judge = judge
+        self._between: list[NDArray[np.bool_]] = []
+        self._ends: list[NDArray[np.bool_]] = []
+        self._ious: list[NDArray[np.float64]] = []
+
+    def add(self, grids: NDArray[np.bool_]) -> None:
+        """Look at one walk, (steps, R, R, R)."""
+        answers = self._judge.answers(grids)
+        self._between.append(answers[1:-1])
+        self._ends.append(answers[[0, -1]])
+        self._ious.append(iou(grids[1:], grids[:-1]))
+
+    def rows(self, title: str) -> list[Row]:
+        """Return the rows of the steps between the ends, and of the ends."""
+        ious = np.stack(self._ious)
+        steps = {"step_iou": float(ious.mean()), "jump": float(ious.min(1).mean())}
+        return [
+            self._judge.row(title, "model", np.concatenate(self._between), **steps),
+            self._judge.row(f"{title}: its ends", "model", np.concatenate(self._ends)),
+        ]
 
 
 def _ends(setting: Setting, walks: int) -> list[tuple[str, str, str, Tensor, Tensor]]:
@@ -196,11 +220,11 @@ def _numbers(setting: Setting) -> tuple[Table, Sheet, NDArray[np.float64]]:
 
 def _reach(model: Model, base: Tensor) -> Tensor:
     """Return where each number of these latents may stand, (B, L, 5): all of the prior, or 3 deviations either way."""
-    steps = torch.linspace(-3, 3, _PLACES)
+    steps = torch.linspace(-3, 3, _PLACES, device=base.device)
     if model.class_latents is not None:
         spread = model.sample_latents(512, 0).std(0)
         return base[:, :, None] + spread[:, None] * steps
-    steps = torch.linspace(0, 1, _PLACES) if model.config.prior == "uniform" else steps
+    steps = torch.linspace(0, 1, _PLACES, device=base.device) if model.config.prior == "uniform" else steps
     return steps.expand(*base.shape, -1)
 
 
