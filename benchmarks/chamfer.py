@@ -1,12 +1,12 @@
 """Chamfer distances of every pair of two collections of shapes, beside a search tree for each pair.
 
     python benchmarks/chamfer.py [--sets 100] [--points 2048] [--data chairs64.h5] [--threads 2] [--json]
-    python benchmarks/chamfer.py --sets 1000 --whole        # the whole matrix: minutes
+    python benchmarks/chamfer.py --sets 1000 --data chairs64.h5        # minutes
 
-``ratio`` is how many times longer the plain form takes, SciPy's cKDTree of each set asked by each other set, in the
-same run on the same points (on some of the pairs); ``apart`` is the largest relative difference between the two.
-``minutes`` is the time of the whole matrix, measured with --whole and else reckoned from a few of its columns;
-``peak_gb`` the largest memory the process had. Points lie on boxes of random size, or on the surfaces of --data.
+``ratio`` is how many times longer the plain form takes, SciPy's cKDTree of each set asked by each other set, on some of
+the pairs, in the same run; ``apart`` is the largest relative difference between the two. ``minutes`` is the time of the
+whole matrix, ``peak_gb`` the largest memory the process had. Points lie on boxes of random size, or on the surfaces of
+--data.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from voxgan.dataset import Dataset
 from voxgan.errors import VoxganError
 from voxgan.metrics.chamfer import chamfer, chamfer_matrix
 from voxgan.surface_points import surface_points
-
-_COLUMNS = 10
 
 
 def boxes(count: int, points: int, rng: np.random.Generator) -> np.ndarray:
@@ -51,7 +49,6 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=2048)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -63,28 +60,20 @@ def main() -> None:
     except VoxganError as error:
         sys.exit(str(error))
     one, other = sets[:n], sets[n:]
-    some = np.unique(np.linspace(0, n - 1, _COLUMNS).round().astype(int))
     began = time.perf_counter()
-    found = chamfer_matrix(one, other if options.whole else other[some], options.device)
+    found = chamfer_matrix(one, other, options.device)
     seconds = time.perf_counter() - began
-    pairs = found.size
-    if not options.whole:
-        began = time.perf_counter()
-        chamfer_matrix(other, one[some], options.device)  # so that both directions have had their share
-        seconds = (seconds + time.perf_counter() - began) / (2 * len(some)) * n
-        pairs = n * n
-    places = [(int(i), int(j)) for i, j in rng.integers(0, (n, found.shape[1]), (max(20, found.size // 100), 2))][:500]
-    columns = np.arange(n) if options.whole else some
+    places = rng.integers(0, n, (max(20, min(500, n * n // 100)), 2)).tolist()
     began = time.perf_counter()
-    plain = np.array([chamfer(one[i], other[columns[j]]) for i, j in places])
+    plain = np.array([chamfer(one[i], other[j]) for i, j in places])
     per_pair = (time.perf_counter() - began) / len(places)
     apart = max(abs(found[i, j] - value) / value for (i, j), value in zip(places, plain, strict=True))
     figures = {
         "sets": n,
         "points": options.points,
-        "ms_per_pair": round(seconds / pairs * 1e3, 3),
+        "ms_per_pair": round(seconds / n**2 * 1e3, 3),
         "plain_ms_per_pair": round(per_pair * 1e3, 3),
-        "ratio": round(per_pair * pairs / seconds, 2),
+        "ratio": round(per_pair * n * n / seconds, 2),
         "minutes": round(seconds / 60, 2),
         "apart": float(f"{apart:.2g}"),
         "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),

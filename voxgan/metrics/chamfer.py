@@ -136,7 +136,7 @@ class _Boxes:
         self.count, self.size = sets.shape[:2]
         every = sets.reshape(-1, 3)
         # As many boxes as points in each: more boxes take longer to look through, wider ones have more candidates
-        rows = _leaves(every, round(np.log2(len(every)) / 2))
+        rows = _leaves(every, int(np.ceil(np.log2(len(every)) / 2)))
         owners = rows // self.size
         owners[rows >= len(every)] = self.count  # what fills up the last boxes belongs to none
         placed = every[np.minimum(rows, len(every) - 1)]
