@@ -399,14 +399,15 @@ def evaluate(
     /,
     *,
     suite: Annotated[
-        list[str],
+        list[str] | None,
         Parameter(
-            help="reconstruction, generation, classification, latent; all that the model can take part in by default.",
+            help="One or more of reconstruction, generation, classification (of a run folder), latent; default: all "
+            "that model and data can take part in.",
             negative="",
             show_default=False,
             consume_multiple=True,
         ),
-    ] = [],  # noqa: B006
+    ] = None,
     train: Annotated[
         Path | None, Parameter(help="Data set whose training shapes make floors and oracles; default: DATA.h5.")
     ] = None,
@@ -415,13 +416,14 @@ def evaluate(
         Path | None, Parameter(help="Also write one page with tables, plots, pictures; replaces what is there.")
     ] = None,
     sheets: Annotated[
-        Path | None, Parameter(help="Also write the pictures, PNG files in this folder; replaces those there.")
+        str | None, Parameter(help="Also write the pictures, PNG files in this folder; replaces those there.", **PATH)
     ] = None,
     quick: Annotated[bool, Parameter(help="Few shapes: minutes on a processor, rough figures.", negative="")] = False,
     count: Annotated[
         Whole | None,
         Parameter(
-            name=["--count", "-n"], help="Samples, or walks; default: as many samples as test shapes, at most 1,000."
+            name=["--count", "-n"],
+            help="generation: samples (default: as many as test shapes, at most 1,000); latent: walks (at most 64).",
         ),
     ] = None,
     seed: Seed = 0,
@@ -436,15 +438,19 @@ def evaluate(
                 raise UsageError(f"--{ending[1:]} {path}: expected a name that ends in {ending}")
             check_output(path)
     if sheets is not None:
-        check_output(sheets / "sheet.png")
+        refuse_empty("--sheets", sheets)
+        if Path(sheets).exists() and not Path(sheets).is_dir():
+            raise StorageError(f"--sheets {sheets}: there is a file of this name; expected a folder")
+        check_output(Path(sheets) / "sheet.png")
     refuse_empty("the model", model)
-    _check_seed(seed)
+    if suite == []:
+        raise UsageError("--suite names none; expected some of classification, generation, latent, reconstruction")
     from voxgan.evaluation import evaluate as run
     from voxgan.progress import Stages
 
     stages = Stages()
     try:
-        found = run(model, data, suite or None, train=train, quick=quick, count=count, seed=seed, report=stages)
+        found = run(model, data, suite, train=train, quick=quick, count=count, seed=seed, report=stages)
     finally:
         stages.close()
     print(found, flush=True)
@@ -724,6 +730,9 @@ def _run(tokens: list[str], debug: bool, ends: bool = False) -> int:
                 return error.exit_status
             print(f"voxgan: {' '.join(str(error).split())}", file=sys.stderr)
             return error.exit_status
+        if isinstance(error, OSError):
+            print(f"voxgan: reading or writing failed: {error.strerror or error}", file=sys.stderr)
+            return 4
         if isinstance(error, MemoryError) or _is_out_of_memory(error):
             print("voxgan: out of memory; take a smaller batch, width or resolution", file=sys.stderr)
             return 4

@@ -76,8 +76,10 @@ def test_several_suites(run: Any, model: Path, data: Path) -> None:
         (("--html", "scores"), 2, "--html scores: expected a name that ends in .html"),
         (("-n", "1"), 2, "count=1: expected 2 or more"),
         (("-n", "few"), 2, "'few' is no whole number"),
-        (("--seed", "-1"), 2, "seed=-1: expected a number from 0"),
+        (("--seed", "-1"), 2, "seed=-1: expected a whole number from 0"),
         (("--train", "nowhere.h5"), 4, "no data set at nowhere.h5"),
+        (("--sheets", ""), 2, "--sheets is given an empty name"),
+        (("--suite",), 2, "--suite names none"),
     ],
 )
 def test_wrong_usage(options: tuple[str, ...], status: int, says: str, run: Any, model: Path, data: Path) -> None:
@@ -140,3 +142,22 @@ def test_nothing_is_written_when_it_fails(
     assert status == 4
     assert "out of memory" in err
     assert (tmp_path / "a.html").read_text() == "before"
+
+
+def test_a_file_in_place_of_the_sheets_folder(run: Any, model: Path, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    status, _, err = run(model, data, "--sheets", tmp_path / "file")
+    assert status == 4
+    assert "there is a file of this name; expected a folder" in err
+
+
+def test_a_full_disk_behind_standard_output_is_no_bug(
+    run: Any, model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Evaluation) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Evaluation, "__str__", fails)
+    status, _, err = run(model, data, "--suite", "latent", "-n", "2", "--quick")
+    assert status == 4
+    assert "No space left on device" in err.splitlines()[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,9 @@ def test_the_same_seed_gives_the_same_figures(
 def test_without_a_suite_all_that_the_model_can(data: Path, gan: Model) -> None:
     found = voxgan.evaluate(gan, data, quick=True, count=2)
     assert [suite.name for suite in found.suites] == ["classification", "generation", "latent"]
+    assert found.facts["left_out"] == {
+        "reconstruction": "GAN3D is a gan3d, which cannot reconstruct from a photo; use a vae_gan3d model, as furniture"
+    }
 
 
 def test_says_what_it_does(data: Path, gan: Model) -> None:
@@ -210,11 +214,41 @@ def test_one_shape_makes_no_set(gan: Model, tmp_path: Path) -> None:
         voxgan.evaluate(gan, path, "generation", count=1)
 
 
-def test_one_class_cannot_be_told_apart(gan: Model, data: Path, tmp_path: Path) -> None:
+def test_one_class_cannot_be_told_apart(gan: Model, tmp_path: Path) -> None:
+    path = tmp_path / "boxes.h5"
+    with Writer.create(path, 16, ("box",)) as writer:
+        for number in range(4):
+            grid = np.zeros((16, 16, 16), bool)
+            grid[2 : 6 + number, 2:8, 2:8] = True
+            writer.add(grid, "box", ("train", "test")[number % 2], str(number))
+    with pytest.raises(DatasetError, match="one class only"):
+        voxgan.evaluate(gan, path, "classification")
+    found = voxgan.evaluate(gan, path, quick=True, count=2)
+    assert "Left out: classification, for boxes.h5 has test shapes of one class only." in str(found)
+
+
+def test_a_discriminator_may_be_judged_on_classes_that_it_never_saw(data: Path) -> None:
     kind = find("gan3d")
     model = kind(kind.Config(resolution=16, width=4, latent=8, classes=("box",)))
-    with pytest.raises(DatasetError, match="one class only"):
-        voxgan.evaluate(model, data, "classification")
+    assert voxgan.evaluate(model, data, "classification").score("classification", "accuracy", "all") > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"count": "8"}, "count='8': expected 2 or more"),
+        ({"count": 2.5}, "count=2.5: expected 2 or more"),
+        ({"seed": 1.5}, "seed=1.5: expected a whole number"),
+        ({"seed": None}, "seed=None: expected a whole number"),
+        ({"train": 7}, "train is a int; expected a name or a path"),
+        ({"suite": ["latent", 3]}, "no suite '3'"),
+    ],
+)
+def test_values_of_a_wrong_kind(options: dict[str, Any], says: str, gan: Model, data: Path) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)):
+        voxgan.evaluate(gan, data, **options)
+    with pytest.raises(UsageError, match="the data is a NoneType"):
+        voxgan.evaluate(gan, None)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_read(data: Path, gan: Model, tmp_path: Path) -> None:
@@ -225,7 +259,7 @@ def test_what_cannot_be_read(data: Path, gan: Model, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match=r"no config\.json"):
         voxgan.evaluate(tmp_path / "empty", data, "generation")
-    with pytest.raises(UsageError, match=r"seed=.*: expected a number from 0 to"):
+    with pytest.raises(UsageError, match=r"seed=.*: expected a whole number from 0 to"):
         voxgan.evaluate(gan, data, "generation", seed=2**70)
     with pytest.raises(UsageError, match="seed=-1: expected"):
         voxgan.evaluate(gan, data, "generation", seed=-1)

@@ -92,6 +92,13 @@ def test_marks_the_best_of_model_and_floors_never_the_oracle() -> None:
     assert best == ["0.512", "60.0"]  # Chamfer: the floor is better; the oracle's 50.0 is out of the race
 
 
+def test_a_draw_is_not_marked() -> None:
+    column = Column("iou", "IoU", "high", 2)
+    rows = [Row("mine", "model", {"iou": 0.501}), Row("mean", "floor", {"iou": 0.499})]
+    suite = Suite("latent", "t", [Table("t", "t", [column], rows)])
+    assert "class=best" not in page(Evaluation("m", "d", {}, [suite]))
+
+
 def test_says_that_it_was_quick() -> None:
     assert "rough figures" not in page(made())
     assert "rough figures" in page(made(quick=True))

@@ -64,7 +64,7 @@ def test_few_samples_say_so(gan: Model, data: Path) -> None:
     found = voxgan.evaluate(gan, data, "generation", count=8)
     assert found.score("generation", "features", "frechet") is None
     notes = " ".join(found["generation"].tables[1].notes)
-    assert "8 shapes say too little of 64 features; no Fréchet distance, no KL" in notes
+    assert "Too few for 64 features (8 GAN3D, 8 training shapes, 8 random noise)" in notes
     assert "–" in str(found)
     assert not any("unequal size" in note for note in found["generation"].tables[0].notes)
     more = voxgan.evaluate(gan, data, "generation", count=20)

@@ -93,12 +93,15 @@ def evaluate(
     >>> 0 <= found.score("generation", "sets", "one_nna_iou") <= 1
     True
     """
-    if count is not None and count < 2:
-        raise UsageError(f"count={count}: expected 2 or more samples")
-    if not 0 <= int(seed) < 1 << 31:
-        raise UsageError(f"seed={seed}: expected a number from 0 to {(1 << 31) - 1:,}")
-    asked = [suite] if isinstance(suite, str) else suite
+    if count is not None and (not _is_whole(count) or count < 2):
+        raise UsageError(f"count={count!r}: expected 2 or more samples, or walks")
+    if not _is_whole(seed) or not 0 <= seed < 1 << 31:
+        raise UsageError(f"seed={seed!r}: expected a whole number from 0 to {(1 << 31) - 1:,}")
+    asked = [suite] if isinstance(suite, str) else None if suite is None else [str(one) for one in suite]
     modules = {name: suites.find(name) for name in (suites.names() if asked is None else asked)}
+    for what, value in (("the model", model), ("the data", data), ("train", train or "")):
+        if not isinstance(value, str | Path | Model):
+            raise UsageError(f"{what} is a {type(value).__name__}; expected a name or a path")
     if not modules:
         raise UsageError(f"no suite given; expected some of {', '.join(suites.names())}")
     loaded = model if isinstance(model, Model) else load(model)
@@ -127,7 +130,14 @@ def evaluate(
                 refused[key] = why
         if not found:
             raise UsageError(f"{name} can take part in no suite with {test.path.name}: {_first(refused)}")
-        return Evaluation(name, test.path.name, _facts(setting), found)
+        facts = _facts(setting)
+        if asked is None:
+            facts["left_out"] = {key: why for key, why in refused.items() if why}
+        return Evaluation(name, test.path.name, facts, found)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _first(refused: dict[str, str | None]) -> str:
@@ -198,6 +208,8 @@ def _facts(setting: Setting) -> dict[str, Any]:
         "train_fingerprint": None if setting.train is None else setting.train.fingerprint(),
         "data_mode": setting.test.mode,
         "weights": _hash(setting.model),
+        "train": None if setting.train is None else setting.train.path.name,
+        "count": setting.count,
         "seed": setting.seed,
         "quick": setting.quick,
         "voxgan": voxgan.__version__,

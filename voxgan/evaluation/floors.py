@@ -11,7 +11,7 @@ from voxgan.dataset import Dataset
 from voxgan.evaluation.setting import CHUNK, pieces
 from voxgan.metrics.iou import best_level
 
-__all__ = ["MeanShape", "mean_shape", "mean_shape_level"]
+__all__ = ["MeanShape", "mean_shape", "mean_shape_level", "not_ahead"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,14 @@ def mean_shape_level(mean: NDArray[np.float32], real: NDArray[np.uint8]) -> floa
     0.05
     """
     return best_level(np.broadcast_to(mean, real.shape), real)[0]
+
+
+def not_ahead(name: str, floor: str, own: float | None, other: float | None) -> list[str]:
+    """Return a note where a model does not beat a floor.
+
+    Examples
+    --------
+    >>> not_ahead("mine", "class's mean shape", 0.3, 0.4), not_ahead("mine", "class's mean shape", 0.5, 0.4)
+    (["mine does not beat the class's mean shape."], [])
+    """
+    return [] if own is None or other is None or own > other else [f"{name} does not beat the {floor}."]

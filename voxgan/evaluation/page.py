@@ -40,7 +40,8 @@ def page(found: Evaluation) -> str:
         f"<title>{escape(title)}: evaluation</title><style>{style}</style></head><body><main>"
         f"<header><h1>{escape(title)}</h1><p class=soft>{escape(_told(found))}</p><nav>{links}</nav></header>"
         f"{''.join(map(_suite, found.suites))}"
-        f"<footer>{_facts(found.facts)}</footer></main></body></html>\n"
+        f"{_left_out(found)}<footer><p>Bold: better than every floor, and than chance.</p>"
+        f"{_facts(found.facts)}</footer></main></body></html>\n"
     )
 
 
@@ -50,6 +51,11 @@ def _told(found: Evaluation) -> str:
     text += ", ".join(facts.get("classes", ())) + f"; {facts.get('test_shapes', 0):,} test shapes"
     text += f", {facts.get('train_shapes', 0):,} training shapes; seed {facts.get('seed')}"
     return text + ("; quick: few shapes, rough figures" if facts.get("quick") else "")
+
+
+def _left_out(found: Evaluation) -> str:
+    lines = found.facts.get("left_out", {}).items()
+    return "".join(f"<p class=soft>Left out: {escape(name)}, for {escape(why)}.</p>" for name, why in lines)
 
 
 def _suite(suite: Suite) -> str:
@@ -87,25 +93,30 @@ def _table(table: Table) -> str:
     )
 
 
-def _cell(column: Column, row: Row, best: float | None) -> str:
+def _cell(column: Column, row: Row, beaten: float | None) -> str:
     value = row.values.get(column.name)
-    mark = " class=best" if row.kind == "model" and value is not None and value == best else ""
-    return f"<td{mark}>{escape(column.show(value))}</td>"
+    better = row.kind == "model" and value is not None and beaten is not None and _ahead(column, value, beaten)
+    return f"<td{' class=best' if better else ''}>{escape(column.show(value))}</td>"
+
+
+def _ahead(column: Column, value: float, other: float) -> bool:
+    """Say whether a value, as it is shown, is better than another."""
+    if column.show(value) == column.show(other):
+        return False
+    if column.better == "half":
+        return abs(value - 0.5) < abs(other - 0.5)
+    return value > other if column.better == "high" else value < other
 
 
 def _best(column: Column, rows: Sequence[Row]) -> float | None:
-    """Return the best of the figures that are no oracle's and no one else's, where there is more than one."""
-    values = [
-        value
-        for row in rows
-        if row.kind in ("model", "floor", "noise") and (value := row.values.get(column.name)) is not None
-    ]
-    values = [value for value in values if math.isfinite(value)]
-    if len(values) < 2 or not column.better:
+    """Return the best of the figures of floors and chance, which a model has to beat."""
+    values = [row.values.get(column.name) for row in rows if row.kind in ("floor", "noise")]
+    there = [value for value in values if value is not None and math.isfinite(value)]
+    if not there or not column.better:
         return None
     if column.better == "half":
-        return min(values, key=lambda value: abs(value - 0.5))
-    return max(values) if column.better == "high" else min(values)
+        return min(there, key=lambda value: abs(value - 0.5))
+    return max(there) if column.better == "high" else min(there)
 
 
 def _sheet(sheet: Sheet) -> str:
@@ -173,7 +184,7 @@ def _ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def _facts(facts: Any) -> str:
-    shown = {key: value for key, value in facts.items() if key != "classes"}
+    shown = {key: value for key, value in facts.items() if key not in ("classes", "left_out")}
     return (
         "<dl>"
         + "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(str(v))}</dd></div>" for k, v in shown.items())

@@ -21,6 +21,10 @@ KINDS = ("model", "oracle", "floor", "noise", "published")
 """What a row is: what is judged; real shapes in its place; what costs nothing to know; chance; figures of others."""
 
 
+_ARROWS = {"": "", "high": "↑", "low": "↓", "half": "→50"}
+_STORED = {100: " (here as a share of 1)", 1e3: " (here as it is)"}
+
+
 @dataclass(frozen=True)
 class Column:
     """One figure of a table.
@@ -47,6 +51,11 @@ class Column:
     digits: int = 3
     scale: float = 1.0
     note: str = ""
+
+    @property
+    def heading(self) -> str:
+        """The title with the unit in which values are shown."""
+        return self.title + {100: " %", 1e3: " ×10³"}.get(self.scale, "")
 
     def show(self, value: float | None) -> str:
         """Return a value as it stands in a table.
@@ -103,7 +112,7 @@ class Table:
 
     def text(self) -> str:
         """Return the table as plain lines."""
-        head = ["", *(column.title for column in self.columns)]
+        head = ["", *(f"{c.heading} {_ARROWS[c.better]}".strip() for c in self.columns)]
         lines = [[row.name, *(c.show(row.values.get(c.name)) for c in self.columns)] for row in self.rows]
         widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
         told = [self.title]
@@ -116,7 +125,7 @@ class Table:
         """Return what JSON holds of it."""
         return {
             "title": self.title,
-            "columns": {column.name: column.note or column.title for column in self.columns},
+            "columns": {c.name: (c.note or c.title) + _STORED.get(c.scale, "") for c in self.columns},
             "rows": [
                 {"name": row.name, "kind": row.kind} | {c.name: _plain(row.values.get(c.name)) for c in self.columns}
                 for row in self.rows
@@ -211,9 +220,11 @@ class Evaluation:
 
     def __str__(self) -> str:
         """All tables as plain text."""
-        parts = [f"{self.model} on {self.data}"]
+        quick = " (quick: few shapes, rough figures)" if self.facts.get("quick") else ""
+        parts = [f"{self.model} on {self.data}{quick}"]
         for suite in self.suites:
             parts += [table.text() for table in suite.tables]
+        parts += [f"Left out: {name}, for {why}." for name, why in self.facts.get("left_out", {}).items()]
         return "\n\n".join(parts)
 
     __repr__ = __str__
@@ -228,17 +239,31 @@ class Evaluation:
     def score(self, suite: str, table: str, column: str, row: str | None = None) -> float | None:
         """Return one figure: the model's, or that of a row by its name.
 
+        Shares are numbers from 0 to 1 here, which tables show in per cent. None where a figure cannot be had.
+
         Raises
         ------
         KeyError
             If there is no such suite, table, row or column.
+
+        Examples
+        --------
+        >>> column = Column("ap", "AP", "high", 1, 100)
+        >>> table = Table("whole", "From renderings", [column], [Row("mine", "model", {"ap": 0.5})])
+        >>> found = Evaluation("mine", "data.h5", {}, [Suite("reconstruction", "", [table])])
+        >>> found.score("reconstruction", "whole", "ap")
+        0.5
         """
-        for found in self[suite].tables:
-            if found.name == table:
-                for line in found.rows:
-                    if line.name == row if row is not None else line.kind == "model":
-                        return line.values[column]
-        raise KeyError(f"no row {row or 'of the model'!r} in a table {table!r} of {suite!r}")
+        tables = {found.name: found for found in self[suite].tables}
+        if table not in tables:
+            raise KeyError(f"no table {table!r} in {suite!r}; it has {', '.join(tables)}")
+        columns = [one.name for one in tables[table].columns]
+        if column not in columns:
+            raise KeyError(f"no column {column!r} in {table!r}; it has {', '.join(columns)}")
+        for line in tables[table].rows:
+            if line.name == row if row is not None else line.kind == "model":
+                return line.values.get(column)
+        raise KeyError(f"no row {row!r} in {table!r}; it has {', '.join(line.name for line in tables[table].rows)}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON holds: the same at each run with the same seed, but for ``seconds``."""

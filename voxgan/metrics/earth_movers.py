@@ -34,6 +34,7 @@ def earth_movers_distance(one: NDArray[Any], other: NDArray[Any]) -> float:
 
     Examples
     --------
+    >>> import numpy as np
     >>> earth_movers_distance(np.array([[0.0, 0, 0], [5, 0, 0]]), np.array([[5.0, 0, 0], [1, 0, 0]]))
     0.5
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,8 +55,8 @@ def lacking(setting: Setting) -> str | None:
         return "classification needs scikit-learn"
     if why := setting.lacking():
         return why
-    both = np.intersect1d(setting.labels_of(setting.test), setting.labels_of(setting.known))
-    return None if len(both) > 1 else f"{setting.test.path.name} has one class only"
+    with Dataset(setting.test.path, "test") as test:
+        return None if len(np.unique(test.labels)) > 1 else f"{test.path.name} has test shapes of one class only"
 
 
 def discriminator_features(discriminator: Judge, occupancy: Tensor) -> Tensor:
@@ -79,10 +80,18 @@ def discriminator_features(discriminator: Judge, occupancy: Tensor) -> Tensor:
 
 
 def run(setting: Setting) -> Suite:
-    """Fit a linear SVM to training shapes' features, and score it on test shapes; so too for random weights."""
+    """Fit a linear SVM to training shapes' features, and score it on test shapes; so too for random weights.
+
+    Of all classes of the data: the discriminator need not have seen them.
+    """
     svm = _svm()
     setting.require_resolution(setting.test)
     setting.require_resolution(setting.known)
+    with Dataset(setting.test.path, "test") as test, Dataset(setting.known.path, "train") as known:
+        return _scored(replace(setting, test=test, train=known), svm)
+
+
+def _scored(setting: Setting, svm: Any) -> Suite:
     test, known = setting.test, setting.known
     test_rows = setting.chosen_of_classes(test, _QUICK if setting.quick else len(test))
     train_rows = setting.chosen_of_classes(known, _QUICK if setting.quick else len(known))
@@ -127,10 +136,8 @@ def run(setting: Setting) -> Suite:
     columns = [Column("numbers", "numbers", digits=0, note="features of a shape")]
     for key, classes in groups.items():
         title = f"{len(classes)} classes"
-        columns.append(Column(key, title, "high", 1, 100, f"test shapes of {title} named right, %"))
-        columns.append(
-            Column(f"{key}_fresh", "unseen", "high", 1, 100, "the same without copies of training shapes, %")
-        )
+        columns.append(Column(key, title, "high", 1, 100, f"test shapes of {title} named right"))
+        columns.append(Column(f"{key}_fresh", "unseen", "high", 1, 100, "the same without copies of training shapes"))
     notes = [
         f"{len(train_rows):,} training and {len(test_rows):,} test shapes; {int((~fresh).sum())} of these stand in "
         f"train, too. Linear SVM, squared hinge, one class against the rest; C chosen on {_HELD:.0%} of train.",

@@ -42,12 +42,12 @@ _SHOWN = 24
 
 _SETS = (
     Column("n", "n", digits=0, note="shapes in the set"),
-    Column("mmd_cd", "MMD-CD", "low", 2, 1e3, "minimum matching distance by Chamfer distance, shown times 1,000"),
-    Column("cov_cd", "COV-CD", "high", 1, 100, "coverage by Chamfer distance, shown in per cent"),
-    Column("one_nna_cd", "1-NNA-CD", "half", 1, 100, "1-NNA by Chamfer distance, shown in per cent; 50 is ideal"),
+    Column("mmd_cd", "MMD-CD", "low", 2, 1e3, "minimum matching distance by Chamfer distance"),
+    Column("cov_cd", "COV-CD", "high", 1, 100, "coverage by Chamfer distance"),
+    Column("one_nna_cd", "1-NNA-CD", "half", 1, 100, "1-NNA by Chamfer distance; 50 is ideal"),
     Column("mmd_iou", "MMD-IoU", "low", 3, note="minimum matching distance by 1 − IoU"),
-    Column("cov_iou", "COV-IoU", "high", 1, 100, "coverage by 1 − IoU, shown in per cent"),
-    Column("one_nna_iou", "1-NNA-IoU", "half", 1, 100, "1-NNA by 1 − IoU, shown in per cent; 50 is ideal"),
+    Column("cov_iou", "COV-IoU", "high", 1, 100, "coverage by 1 − IoU"),
+    Column("one_nna_iou", "1-NNA-IoU", "half", 1, 100, "1-NNA by 1 − IoU; 50 is ideal"),
     Column("jsd", "JSD", "low", 4, note="Jensen-Shannon divergence of the points' places, in bits"),
 )
 _FEATURES = (
@@ -56,19 +56,19 @@ _FEATURES = (
     Column("frechet", "Fréchet", "low", 2, note="Fréchet distance to the test shapes' features"),
     Column("kl", "KL", "low", 2, note="KL(test ‖ set) of Gaussians fitted to the features, in nats"),
     Column("inception", "IS", "high", 2, note="inception score by the classifier's answers"),
-    Column("own_class", "of its classes", "high", 1, 100, "share that the classifier takes for a class of the data, %"),
+    Column("own_class", "of its classes", "high", 1, 100, "share that the classifier takes for a class of the data"),
 )
 _ALONE = (
     Column("n", "n", digits=0, note="shapes in the set"),
-    Column("empty", "empty", "low", 1, 100, "no cell inside, %"),
-    Column("full", "full", "low", 1, 100, "more than half of the grid inside, %"),
-    Column("blob", "blob", "low", 1, 100, "more than 70 % of its box inside, %"),
-    Column("shattered", "shattered", "low", 1, 100, "less than 90 % of the mass in one part, %"),
-    Column("largest_part", "largest part", "high", 1, 100, "mean share of the mass in the largest part, %"),
+    Column("empty", "empty", "low", 1, 100, "no cell inside"),
+    Column("full", "full", "low", 1, 100, "more than half of the grid inside"),
+    Column("blob", "blob", "low", 1, 100, "more than 70 % of its box inside"),
+    Column("shattered", "shattered", "low", 1, 100, "less than 90 % of the mass in one part"),
+    Column("largest_part", "largest part", "high", 1, 100, "mean share of the mass in the largest part"),
     Column("pairwise_iou", "IoU of pairs", "", 3, note="mean IoU of pairs: compare with the test shapes'"),
     Column("ms_ssim", "MS-SSIM", "", 3, note="mean of at most 100 pairs, in 3-D: compare with the test shapes'"),
     Column("nearest_iou", "nearest", "", 3, note="mean IoU with the nearest training shape"),
-    Column("copies", "copies", "low", 1, 100, "share with a training shape at an IoU of 0.99 or more, %"),
+    Column("copies", "copies", "low", 1, 100, "share with a training shape at an IoU of 0.99 or more"),
 )
 
 
@@ -254,7 +254,7 @@ def _features_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
     space, width = setting.features, real.features.shape[1]
     there = {same(setting.test.classes[label]) for label in np.unique(setting.test.labels)}
     known = np.array([same(name) in there for name in space.classes])
-    rows, notes = [], []
+    rows, notes, few = [], [], []
     for one in [*sets, real]:
         fewest = min(len(one.grids), len(real.grids))
         enough = fewest > width
@@ -269,12 +269,18 @@ def _features_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
         }
         rows.append(Row(one.name, one.kind, values))
         if not enough and one is not real:
-            notes.append(f"{one.name}: {fewest} shapes say too little of {width} features; no Fréchet distance, no KL.")
+            few.append(f"{fewest} {one.name}")
+    if few:
+        notes.append(
+            f"Too few for {width} features ({', '.join(few)}): no Fréchet distance, no KL; expected more than {width}."
+        )
     notes.append(
         f"Features of the shipped classifier ({100 * space.accuracy:.1f} % on ModelNet40's test split, weights "
         f"{space.sha256[:12]}…). Both distances are to the test shapes, and too large for few shapes: compare with the "
         "oracle's row only."
     )
+    if len(there) == 1:
+        notes.append("Of one class, the inception score says nothing: it asks for many.")
     if not known.any():
         notes.append("The classifier knows none of the data's classes.")
     if setting.test.mode == "surface":

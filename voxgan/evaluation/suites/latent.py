@@ -34,12 +34,12 @@ _PLACES = 5  # at which a number of z is drawn
 
 _COLUMNS = (
     Column("n", "shapes", digits=0, note="how many shapes were looked at"),
-    Column("connected", "connected", "high", 1, 100, "95 % of the mass or more in one part, %"),
-    Column("sound", "sound", "high", 1, 100, "neither empty, full, one blob nor shattered, %"),
-    Column("own_class", "of its classes", "high", 1, 100, "taken by the classifier for a class of the data, %"),
-    Column("plausible", "all three", "high", 1, 100, "connected, sound and of its classes, %"),
+    Column("connected", "connected", "high", 1, 100, "95 % of the mass or more in one part"),
+    Column("sound", "sound", "high", 1, 100, "neither empty, full, one blob nor shattered"),
+    Column("own_class", "of its classes", "high", 1, 100, "taken by the classifier for a class of the data"),
+    Column("plausible", "plausible", "high", 1, 100, "all three: connected, sound and of its classes"),
     Column("step_iou", "IoU of steps", "", 3, note="mean IoU of neighbours on the walk"),
-    Column("jump", "largest jump", "low", 3, note="mean over walks of the lowest IoU of neighbours"),
+    Column("jump", "least IoU", "high", 3, note="mean over walks of the lowest IoU of neighbours: where it jumps"),
 )
 
 
@@ -107,7 +107,10 @@ class _Judge:
         self.space = setting.features
         there = set(map(same, setting.names_of(setting.test.labels)))
         self.known = np.array([same(name) in there for name in self.space.classes])
-        self.notes = ["Connected: 95 % of the mass or more hangs together; single cells that float are no part of it."]
+        self.notes = [
+            "Connected: 95 % of the mass or more hangs together. Sound: neither empty, full, one blob nor shattered. "
+            "Of its classes: taken by the classifier for a class of the data. Plausible: all three.",
+        ]
         if not self.known.any():
             self.notes.append("The classifier knows none of the data's classes: it is not asked.")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from voxgan.batches import photos
 from voxgan.dataset import unpack
 from voxgan.errors import SurfaceError
-from voxgan.evaluation.floors import mean_shape
+from voxgan.evaluation.floors import mean_shape, not_ahead
 from voxgan.evaluation.photos import from_photos
 from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table
 from voxgan.evaluation.setting import CHUNK, Setting, copies, pieces
@@ -47,10 +47,10 @@ _COLUMNS = (
     Column("iou", "IoU", "high", 3, note="at level ½; of the mean shape: at its best level among training shapes"),
     Column("best_iou", "best IoU", "high", 3, note="at the one level that suits all test shapes best"),
     Column("level", "level", "", 2, note="that level"),
-    Column("ap", "AP", "high", 1, 100, "average precision over voxels, shown in per cent"),
-    Column("f_score", "F", "high", 1, 100, f"F-score of {NUM_POINTS:,} points at {_NEAR} of the cube's side, %"),
-    Column("chamfer", "Chamfer", "low", 2, 1e3, f"of {NUM_POINTS:,} points, squared, both ways, shown times 1,000"),
-    Column("emd", "EMD", "low", 2, 100, f"mean distance of {_MATCHED} matched points, in per cent of the cube's side"),
+    Column("ap", "AP", "high", 1, 100, "average precision over voxels"),
+    Column("f_score", "F-score", "high", 1, 100, f"F-score of {NUM_POINTS:,} points at {_NEAR} of the cube's side"),
+    Column("chamfer", "Chamfer", "low", 2, 1e3, f"of {NUM_POINTS:,} points, squared, both ways"),
+    Column("emd", "EMD", "low", 2, 100, f"mean distance of {_MATCHED} matched pointsas a share of the cube's side"),
     Column("normals", "normals", "high", 3, note="normal consistency"),
 )
 
@@ -119,6 +119,7 @@ def _from_renderings(setting: Setting) -> Suite:
         "real shape itself is not perfect. The best level is chosen on the shapes that are scored.",
     ]
     notes += [f"{name}: {lost[name]} without a surface, whose points lie in the cube's middle." for name in lost]
+    notes += not_ahead(setting.name, names[1], *(_over_classes(scores[name], groups)["iou"] for name in names[:2]))
     tables = [_whole_table("whole", "From renderings of unseen shapes", scores, kinds, groups, notes)]
     unseen = [group[fresh[group]] for group in groups if fresh[group].any()]
     if unseen and not fresh.all():
@@ -217,7 +218,8 @@ def _over_classes(scores: Scores, groups: Sequence[NDArray[np.int64]]) -> dict[s
     }
     by_level = np.mean([scores["levels"][group].mean(0) for group in groups], axis=0)
     best = int(by_level.argmax())
-    return values | {"best_iou": float(by_level[best]), "level": LEVELS[best]}
+    level = LEVELS[best] if by_level.min() < by_level.max() else None  # of shapes of 0 and 1, all levels are the same
+    return values | {"best_iou": float(by_level[best]), "level": level}
 
 
 def _per_class(
