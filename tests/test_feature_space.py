@@ -56,7 +56,7 @@ def test_it_names_modelnets_test_shapes() -> None:
             front = "-x" if MODELNET_TURNS.get(name, 0) else "-y"
             grids = np.unpackbits(packed, axis=-1, count=27000).reshape(-1, 30, 30, 30)
             item = Item("modelnet", "0", name, "test", "", "z", front)
-            shapes = np.stack([load_grid(grid, item, 32, "solid").occupancy for grid in grids])
+            shapes = np.stack([load_grid(grid, item, 32, "solid").shapes.occupancy[0] for grid in grids])
             right += int((space.named(shapes) == space.classes.index(name)).sum())
             asked += len(shapes)
     assert asked > 400
