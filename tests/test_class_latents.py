@@ -287,7 +287,7 @@ def test_a_folder_is_whole_whenever_saving_stops(folder: Path, monkeypatch: pyte
         raise StorageError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("voxgan.checkpoint._write_tensors", fail)
+        patch.setattr("voxgan.checkpoint.write_tensors", fail)
         with pytest.raises(StorageError):
             save_class_latents(latents(("left", "right")), folder)
     assert load(folder).class_latents is None
