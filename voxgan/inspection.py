@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from voxgan.dataset import SPLITS, Dataset
 
-__all__ = ["Inspection", "histogram", "inspect"]
+__all__ = ["Inspection", "digest_of", "histogram", "inspect"]
 
 _BLOCK = 256  # rows in memory at a time
 _BITS = np.array([bin(byte).count("1") for byte in range(256)], np.int64)
@@ -62,7 +62,7 @@ def inspect(data: Dataset) -> Inspection:
         rows = np.arange(start, min(start + _BLOCK, len(data)))
         for row, packed in zip(rows.tolist(), data.packed(rows), strict=True):
             occupied[row] = _BITS[packed].sum() / data.resolution**3
-            digest = hashlib.blake2b(packed.tobytes(), digest_size=16).digest()
+            digest = digest_of(packed)
             if SPLITS[data.splits[row]] == "test":
                 tests.append((row, digest))
             else:
@@ -75,6 +75,11 @@ def inspect(data: Dataset) -> Inspection:
             pairs.append((copies.get(int(data.labels[row]), next(iter(copies.values()))), row))
     relabelled = sum(int(data.labels[a] != data.labels[b]) for a, b in pairs)
     return Inspection(occupied, tuple(pairs), relabelled, repeated)
+
+
+def digest_of(packed: NDArray[np.uint8]) -> bytes:
+    """Return what stands for one packed grid where equal ones are looked for."""
+    return hashlib.blake2b(packed.tobytes(), digest_size=16).digest()
 
 
 def histogram(shares: Sequence[float] | NDArray[np.float64], width: int = 40) -> list[str]:

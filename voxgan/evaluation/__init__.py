@@ -112,7 +112,9 @@ def evaluate(
             raise UsageError(why)
     with ExitStack() as stack:
         test = stack.enter_context(_open(data, "test", loaded))
-        known = stack.enter_context(_known(train, test)) if _has_train(train, data) else None
+        known = _known(train, test)
+        if known is not None:
+            stack.enter_context(known)
         if known is not None and (known.mode == "surface") != (test.mode == "surface"):
             raise DatasetError(
                 f"{known.path} holds {known.mode} shapes and {test.path} {test.mode} ones; "
@@ -169,18 +171,13 @@ def _open(path: str | Path, split: str, model: Model) -> Dataset:
     return Dataset(path, split, None if classes == there else classes)
 
 
-def _has_train(train: str | Path | None, data: str | Path) -> bool:
-    if train is not None:
-        return True
-    with Dataset(data, "all") as every:
-        return bool((every.splits == 0).any())
-
-
-def _known(train: str | Path | None, test: Dataset) -> Dataset:
-    """Open the training shapes of the classes that are judged."""
+def _known(train: str | Path | None, test: Dataset) -> Dataset | None:
+    """Open the training shapes of the classes that are judged; None where the test shapes' own file has no others."""
     path = test.path if train is None else train
     judged = {same(test.classes[label]) for label in np.unique(test.labels)}
     with Dataset(path, "all") as every:
+        if train is None and not (every.splits == 0).any():
+            return None
         classes = [name for name in every.classes if same(name) in judged]
     if not classes:
         raise DatasetError(f"{path}: has none of the classes {', '.join(sorted(judged))}, which floors are made of")
@@ -201,7 +198,7 @@ def _facts(setting: Setting) -> dict[str, Any]:
         "kind": setting.model.name,
         "resolution": config.resolution,
         "width": config.width,
-        "classes": [setting.test.classes[label] for label in np.unique(setting.test.labels)],
+        "classes": setting.names_of(setting.test.labels),
         "test_shapes": len(setting.test),
         "train_shapes": 0 if setting.train is None else len(setting.train),
         "data_fingerprint": setting.test.fingerprint(),

@@ -1,4 +1,4 @@
-"""The mean shape of a class: what costs nothing to know of any shape of it."""
+"""What costs nothing to know: the mean shape of a class; and noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voxgan.dataset import Dataset
 from voxgan.evaluation.setting import CHUNK, pieces
 from voxgan.metrics.iou import best_level
 
-__all__ = ["MeanShape", "mean_shape", "mean_shape_level", "not_ahead"]
+__all__ = ["MeanShape", "mean_shape", "noise_like", "not_ahead"]
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,23 @@ def mean_shape(train: Dataset, rows: NDArray[np.int64]) -> MeanShape:
         total += train.occupancy(part).sum(axis=0)
     mean = (total / len(rows)).astype(np.float32)
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), 200)).round().astype(np.int64)]
-    return MeanShape(mean, mean_shape_level(mean, train.occupancy(some)))
+    real = train.occupancy(some)
+    return MeanShape(mean, best_level(np.broadcast_to(mean, real.shape), real)[0])
 
 
-def mean_shape_level(mean: NDArray[np.float32], real: NDArray[np.uint8]) -> float:
-    """Return the level at which a mean shape has the highest mean IoU with real shapes (B, R, R, R).
+def noise_like(real: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.bool_]:
+    """Return noise, (count, R, R, R), with as many cells inside as real shapes have.
 
     Examples
     --------
-    >>> mean_shape_level(np.full((2, 2, 2), 0.3, np.float32), np.ones((1, 2, 2, 2), np.uint8))
-    0.05
+    >>> round(float(noise_like(np.arange(4096).reshape(1, 16, 16, 16) < 2048, 3, seed=0).mean()), 1)
+    0.5
     """
-    return best_level(np.broadcast_to(mean, real.shape), real)[0]
+    rng, share = np.random.default_rng(seed), real.mean()
+    noise = np.empty((count, *real.shape[1:]), bool)
+    for grid in noise:
+        grid[:] = rng.random(grid.shape, np.float32) < share
+    return noise
 
 
 def not_ahead(name: str, floor: str, own: float | None, other: float | None) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voxgan.dataset import Dataset
 from voxgan.evaluation.floors import not_ahead
-from voxgan.evaluation.result import Column, Row, Sheet, Suite, Table
+from voxgan.evaluation.result import Column, Row, Sheet, Suite, class_table
 from voxgan.evaluation.setting import Setting, pieces, same
 from voxgan.evaluation.sheets import beside, ranked
 from voxgan.metrics.alignment import aligned_average_precision, filling, orientations
@@ -48,13 +49,7 @@ def from_photos(setting: Setting, title: str) -> Suite:
             scores[setting.name][place] = aligned_average_precision(filling(grid, _SIDE), grids[which[place]])
             setting.report("reconstructing and aligning", place + 1, len(rows))
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    classes = setting.names_of(labels)
-    columns = [Column(name, name, "high", 1, 100) for name in classes] + [Column("mean", "mean", "high", 1, 100)]
-    table_rows = []
-    for name, kind in zip(names, ("model", "floor", "floor", "oracle"), strict=True):
-        means = [float(scores[name][group].mean()) for group in groups]
-        table_rows.append(Row(name, kind, {**dict(zip(classes, means, strict=True)), "mean": float(np.mean(means))}))
-    table_rows += [Row(name, "published", _published(values, classes)) for name, values in _PUBLISHED.items()]
+    kinds = dict(zip(names, ("model", "floor", "floor", "oracle"), strict=True))
     notes = [
         f"{len(rows)} photos of {len(grids)} shapes at {_SIDE}³, both sides scaled to fill the grid; average "
         "precision in per cent, the best over 48 turns and mirrors and moves by up to a tenth of the side, for every "
@@ -64,8 +59,12 @@ def from_photos(setting: Setting, title: str) -> Suite:
         "Published: one model for all classes (3D-VAE-GAN, Wu et al. 2016, and those before it), quoted second-hand; "
         "their photos and scaling need not be these.",
     ]
-    notes += not_ahead(setting.name, names[1], *(row.values["mean"] for row in table_rows[:2]))
-    table = Table("photos", "From photos: average precision, aligned", columns, table_rows, notes)
+    classes, precision = setting.names_of(labels), Column("ap", "AP", "high", 1, 100)
+    title_of = "From photos: average precision, aligned"
+    table = class_table("photos", title_of, precision, classes, groups, scores, kinds, notes)
+    notes = [*notes, *not_ahead(setting.name, names[1], *(row.values["mean"] for row in table.rows[:2]))]
+    published = [Row(name, "published", _published(values, classes)) for name, values in _PUBLISHED.items()]
+    table = replace(table, rows=[*table.rows, *published], notes=notes)
     sheets = []
     for name, places in ranked(scores[setting.name]).items():
         shapes = setting.model.reconstruct(_photos(test, rows[places])).occupancy

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from voxgan.files import write_bytes
 
-__all__ = ["KINDS", "Column", "Evaluation", "Plot", "Row", "Sheet", "Suite", "Table"]
+__all__ = ["KINDS", "Column", "Evaluation", "Plot", "Row", "Sheet", "Suite", "Table", "class_table"]
 
 KINDS = ("model", "oracle", "floor", "noise", "published")
 """What a row is: what is judged; real shapes in its place; what costs nothing to know; chance; figures of others."""
@@ -132,6 +132,40 @@ class Table:
             ],
             "notes": list(self.notes),
         }
+
+
+def class_table(
+    name: str,
+    title: str,
+    column: Column,
+    classes: Sequence[str],
+    groups: Sequence[NDArray[np.int64]],
+    scores: Mapping[str, NDArray[np.float64]],
+    kinds: Mapping[str, str],
+    notes: Sequence[str],
+) -> Table:
+    """Return a table of one figure: a column for each class, and their mean.
+
+    Parameters
+    ----------
+    name, title, notes
+        The table's.
+    column : Column
+        The figure, whose way to be shown the columns take.
+    classes : sequence of str
+    groups : sequence of array
+        Which shapes are of each class.
+    scores : mapping of str to array, (N,)
+        The figure of each shape, by the name of the row.
+    kinds : mapping of str to str
+        What each row is; the rows stand in this order.
+    """
+    columns = [Column(own, own, column.better, column.digits, column.scale) for own in (*classes, "mean")]
+    rows = []
+    for row, kind in kinds.items():
+        means = [float(scores[row][group].mean()) for group in groups]
+        rows.append(Row(row, kind, {**dict(zip(classes, means, strict=True)), "mean": float(np.mean(means))}))
+    return Table(name, title, columns, rows, notes)
 
 
 @dataclass(frozen=True)

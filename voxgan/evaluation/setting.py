@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, UsageError
 from voxgan.feature_space import FeatureSpace
+from voxgan.inspection import digest_of
 from voxgan.models.model import Model
 
 __all__ = ["CHUNK", "Report", "Setting", "copies", "in_proportion", "pieces", "same"]
@@ -78,8 +78,18 @@ class Setting:
         """The shipped classifier's feature space."""
         return FeatureSpace.load()
 
-    def require_resolution(self, data: Dataset) -> None:
-        """Refuse shapes of another resolution than the model's."""
+    @functools.cached_property
+    def own_classes(self) -> NDArray[np.bool_]:
+        """Which of the classifier's classes the test shapes have, (K,)."""
+        there = set(map(same, self.names_of(self.test.labels)))
+        return np.array([same(name) in there for name in self.features.classes])
+
+    def require_resolution(self) -> None:
+        """Refuse test or training shapes of another resolution than the model's."""
+        self._check_resolution(self.test)
+        self._check_resolution(self.known)
+
+    def _check_resolution(self, data: Dataset) -> None:
         own = self.model.config.resolution
         if data.resolution != own:
             raise UsageError(
@@ -155,12 +165,8 @@ def copies(test: Dataset, rows: NDArray[np.int64], known: Dataset) -> NDArray[np
     """Say which of these test shapes stand, cell for cell, among the training shapes, too."""
     if test.resolution != known.resolution:
         return np.zeros(len(rows), bool)
-    digests = {_digest(row) for part in pieces(np.arange(len(known)), 8 * CHUNK) for row in known.packed(part)}
-    return np.array([_digest(row) in digests for part in pieces(rows, 8 * CHUNK) for row in test.packed(part)], bool)
-
-
-def _digest(packed: NDArray[np.uint8]) -> bytes:
-    return hashlib.blake2b(packed.tobytes(), digest_size=16).digest()
+    digests = {digest_of(row) for part in pieces(np.arange(len(known)), 8 * CHUNK) for row in known.packed(part)}
+    return np.array([digest_of(row) in digests for part in pieces(rows, 8 * CHUNK) for row in test.packed(part)], bool)
 
 
 def in_proportion(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

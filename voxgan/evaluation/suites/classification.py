@@ -85,8 +85,7 @@ def run(setting: Setting) -> Suite:
     Of all classes of the data: the discriminator need not have seen them.
     """
     svm = _svm()
-    setting.require_resolution(setting.test)
-    setting.require_resolution(setting.known)
+    setting.require_resolution()
     with Dataset(setting.test.path, "test") as test, Dataset(setting.known.path, "train") as known:
         return _scored(replace(setting, test=test, train=known), svm)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voxgan.errors import DatasetError, SurfaceError
+from voxgan.evaluation.floors import noise_like
 from voxgan.evaluation.result import Column, Row, Sheet, Suite, Table
 from voxgan.evaluation.setting import CHUNK, Setting, in_proportion, pieces, same
 from voxgan.metrics.chamfer import chamfer_matrix
@@ -96,8 +97,7 @@ def lacking(setting: Setting) -> str | None:
 
 def run(setting: Setting) -> Suite:
     """Score samples, as many training shapes (the oracle), and noise against test shapes."""
-    setting.require_resolution(setting.test)
-    setting.require_resolution(setting.known)
+    setting.require_resolution()
     test_rows = setting.chosen(setting.test, setting.count or (_QUICK if setting.quick else _MOST))
     count = setting.count or len(test_rows)
     if min(len(test_rows), len(setting.known)) < 2:
@@ -110,7 +110,7 @@ def run(setting: Setting) -> Suite:
     notes: list[str] = []
     sampled = _samples(setting, labels, count, notes)
     train_rows = _training_rows(setting, labels, count, notes)
-    noise = _noise(real.grids, count, setting.seed)
+    noise = noise_like(real.grids, count, setting.seed)
     sets = [
         _measured(setting, setting.name, "model", sampled),
         _measured(setting, "training shapes", "oracle", _read(setting.known, train_rows)),
@@ -183,15 +183,6 @@ def _training_rows(setting: Setting, labels: NDArray[np.int64], count: int, note
     return found
 
 
-def _noise(real: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.bool_]:
-    """Return noise, (count, R, R, R), with as many cells inside as real shapes have."""
-    rng, share = np.random.default_rng(seed), real.mean()
-    noise = np.empty((count, *real.shape[1:]), bool)
-    for grid in noise:
-        grid[:] = rng.random(grid.shape, np.float32) < share
-    return noise
-
-
 def _read(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.concatenate([data.occupancy(part) > 0 for part in pieces(rows)])
 
@@ -252,8 +243,7 @@ def _sets_table(setting: Setting, sets: list[_Set], real: _Set, told: list[str])
 
 def _features_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
     space, width = setting.features, real.features.shape[1]
-    there = {same(setting.test.classes[label]) for label in np.unique(setting.test.labels)}
-    known = np.array([same(name) in there for name in space.classes])
+    known = setting.own_classes
     rows, notes, few = [], [], []
     for one in [*sets, real]:
         fewest = min(len(one.grids), len(real.grids))
@@ -279,7 +269,7 @@ def _features_table(setting: Setting, sets: list[_Set], real: _Set) -> Table:
         f"{space.sha256[:12]}…). Both distances are to the test shapes, and too large for few shapes: compare with the "
         "oracle's row only."
     )
-    if len(there) == 1:
+    if len(set(map(same, setting.names_of(setting.test.labels)))) == 1:
         notes.append("Of one class, the inception score says nothing: it asks for many.")
     if not known.any():
         notes.append("The classifier knows none of the data's classes.")

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from voxgan.errors import UsageError
+from voxgan.evaluation.floors import noise_like
 from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table
-from voxgan.evaluation.setting import CHUNK, Setting, pieces, same
+from voxgan.evaluation.setting import CHUNK, Setting, pieces
 from voxgan.latent import interpolate
 from voxgan.metrics.failures import failures, largest_part
 from voxgan.metrics.iou import iou
@@ -55,8 +55,7 @@ def lacking(setting: Setting) -> str | None:
 
 def run(setting: Setting) -> Suite:
     """Walk, add, move single numbers, look for neighbours."""
-    setting.require_resolution(setting.test)
-    setting.require_resolution(setting.known)
+    setting.require_resolution()
     walks = _QUICK_WALKS if setting.quick else _WALKS
     walks = min(setting.count or walks, _WALKS)
     model = setting.model
@@ -76,9 +75,7 @@ def run(setting: Setting) -> Suite:
         plots.append((title, changes))
     real = setting.test.occupancy(setting.chosen(setting.test, walks * 2)) > 0
     rows.append(judge.of("test shapes", "oracle", real))
-    rng, share = np.random.default_rng(setting.seed), float(real.mean())
-    noise = np.stack([rng.random(grid.shape, np.float32) < share for grid in real])
-    rows.append(judge.of("random noise", "noise", noise))
+    rows.append(judge.of("random noise", "noise", noise_like(real, len(real), setting.seed)))
     table = Table("walks", f"Shapes on {walks} walks of {_STEPS} steps each", _COLUMNS, rows, judge.notes)
     numbers, effects, change = _numbers(setting)
     sheets += [_sums(setting), effects, _neighbours(setting)]
@@ -105,8 +102,7 @@ class _Judge:
 
     def __init__(self, setting: Setting) -> None:
         self.space = setting.features
-        there = set(map(same, setting.names_of(setting.test.labels)))
-        self.known = np.array([same(name) in there for name in self.space.classes])
+        self.known = setting.own_classes
         self.notes = [
             "Connected: 95 % of the mass or more hangs together. Sound: neither empty, full, one blob nor shattered. "
             "Of its classes: taken by the classifier for a class of the data. Plausible: all three.",
@@ -258,6 +254,4 @@ def _neighbours(setting: Setting) -> Sheet:
 
 def _sheet(name: str, title: str, grids: NDArray[np.bool_], columns: int) -> Sheet:
     flat = grids.reshape(-1, *grids.shape[-3:])
-    if not len(flat):
-        raise UsageError("nothing to draw: expected at least one walk")
     return Sheet(name, title, functools.partial(sheet, flat, columns, size=112))

@@ -15,7 +15,7 @@ from voxgan.dataset import unpack
 from voxgan.errors import SurfaceError
 from voxgan.evaluation.floors import mean_shape, not_ahead
 from voxgan.evaluation.photos import from_photos
-from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table
+from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table, class_table
 from voxgan.evaluation.setting import CHUNK, Setting, copies, pieces
 from voxgan.evaluation.sheets import beside, ranked
 from voxgan.metrics.average_precision import average_precision
@@ -83,8 +83,7 @@ def _of_photos(setting: Setting) -> bool:
 
 
 def _from_renderings(setting: Setting) -> Suite:
-    setting.require_resolution(setting.test)
-    setting.require_resolution(setting.known)
+    setting.require_resolution()
     test, known = setting.test, setting.known
     rows = setting.chosen_of_classes(test, _QUICK if setting.quick else len(test))
     views = min(_VIEWS, test.num_views) or _VIEWS
@@ -127,7 +126,18 @@ def _from_renderings(setting: Setting) -> Suite:
         title = "The same without copies of training shapes"
         tables.append(_whole_table("unseen", title, scores, kinds, unseen, [left]))
     tables += [
-        *(_per_class(name, scores, kinds, groups, setting.names_of(labels)) for name in ("iou", "ap", "chamfer")),
+        class_table(
+            f"{own.name}_per_class",
+            f"{own.title} of each class",
+            own,
+            setting.names_of(labels),
+            groups,
+            {name: scores[name][own.name] for name in names},
+            kinds,
+            [own.note],
+        )
+        for own in _COLUMNS
+        if own.name in ("iou", "ap", "chamfer")
     ]
     plot = Plot(
         "IoU over the level of the surface",
@@ -220,23 +230,6 @@ def _over_classes(scores: Scores, groups: Sequence[NDArray[np.int64]]) -> dict[s
     best = int(by_level.argmax())
     level = LEVELS[best] if by_level.min() < by_level.max() else None  # of shapes of 0 and 1, all levels are the same
     return values | {"best_iou": float(by_level[best]), "level": level}
-
-
-def _per_class(
-    measure: str,
-    scores: dict[str, Scores],
-    kinds: dict[str, str],
-    groups: Sequence[NDArray[np.int64]],
-    classes: Sequence[str],
-) -> Table:
-    own = next(column for column in _COLUMNS if column.name == measure)
-    columns = [Column(name, name, own.better, own.digits, own.scale) for name in classes]
-    columns.append(Column("mean", "mean", own.better, own.digits, own.scale))
-    rows = []
-    for name, kind in kinds.items():
-        means = [float(scores[name][measure][group].mean()) for group in groups]
-        rows.append(Row(name, kind, {**dict(zip(classes, means, strict=True)), "mean": float(np.mean(means))}))
-    return Table(f"{measure}_per_class", f"{own.title} of each class", columns, rows, [own.note])
 
 
 def _nearest(setting: Setting, rows: NDArray[np.int64]) -> NDArray[np.int64]:
