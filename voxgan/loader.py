@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Generator, Iterator
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -74,7 +76,7 @@ def load_batches(
     if workers == 0 or start >= stop:
         yield from (steps._read(data, step) for step in range(start, stop))
         return
-    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _leave_stops}
+    options: dict[str, Any] = {"num_workers": workers, "prefetch_factor": _AHEAD, "worker_init_fn": _begin_reader}
     if torch.cuda.is_available():
         options["pin_memory"] = True
     loader = iter(DataLoader(steps, batch_size=None, sampler=range(start, stop), **options))
@@ -108,10 +110,18 @@ def readers_watched() -> Iterator[None]:
         ) from error
 
 
-def _leave_stops(_number: int) -> None:
-    """Let the first process decide on Ctrl-C and SIGTERM: a reader that ended by them would end the step in hand, too.
+def _begin_reader(_number: int) -> None:
+    """Leave to the first process, with which readers end, what stops a run and what is said of it.
 
-    Readers end with the first process.
+    A reader that ended by Ctrl-C or SIGTERM would end the step in hand, too. And the first process may hang up while
+    a batch is being handed to it, because another reader was killed: that is its to tell.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _hung_up_is_silent
+
+
+def _hung_up_is_silent(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The hook by which Python's thread that hands batches over reports; a reader's own errors come another way."""
+    if not isinstance(error, EOFError | ConnectionError):
+        sys.__excepthook__(kind, error, trace)

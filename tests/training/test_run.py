@@ -593,6 +593,25 @@ main(["train", "gan3d", {str(tiny_data)!r}, "--out", {str(tmp_path / "run")!r}, 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("reader", [True, False])
+def test_a_reader_says_nothing_of_a_batch_that_nobody_takes(reader: bool) -> None:
+    """The first process hangs up while it is handed one, when another reader was killed; Python would print that."""
+    script = f"""
+import socket
+from multiprocessing import resource_sharer
+from voxgan import loader
+if {reader}:
+    loader._begin_reader(0)
+sharer = resource_sharer._resource_sharer
+sharer._start()
+with socket.socket(socket.AF_UNIX) as first:
+    first.connect(sharer._address)
+resource_sharer.stop(timeout=30)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and ("Traceback" in done.stderr) != reader, done.stderr
+
+
 # ------------------------------------------------------------------------------------------- parts of a batch
 @EVERY
 def test_a_batch_in_parts_learns_about_the_same(variant: str, tmp_path: Path, tiny_data: Path) -> None:
