@@ -33,7 +33,7 @@ from voxgan.adversarial.schedule import CriticSchedule
 from voxgan.dataset import Dataset
 from voxgan.errors import VoxganError
 from voxgan.feature_space import FeatureSpace
-from voxgan.metrics.failures import failures, largest_part
+from voxgan.metrics.failures import failed, failures, largest_part
 from voxgan.metrics.frechet import frechet_distance
 from voxgan.metrics.ms_ssim import mean_ms_ssim
 from voxgan.metrics.nearest import nearest
@@ -71,7 +71,7 @@ def scores(shapes: np.ndarray, data: np.ndarray, features: FeatureSpace) -> dict
     real = data[np.linspace(0, len(data) - 1, _COUNT).astype(int)]
     found = {
         **failures(shapes),
-        "failed": float(np.mean([any(failures(shape[None]).values()) for shape in shapes])),
+        "failed": float(failed(shapes).mean()),
         "parts": float(np.mean([largest_part(shape) for shape in shapes])),
         "pairs": mean_pairwise_iou(shapes) / mean_pairwise_iou(real),
         "ms_ssim": mean_ms_ssim((shapes >= 0.5).astype(np.float32)) / mean_ms_ssim(real.astype(np.float32)),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from voxgan.batches import Plan, finish_batch, read_batch
 from voxgan.dataset import Dataset
 from voxgan.draws import Draws
-from voxgan.metrics.failures import failures
+from voxgan.metrics.failures import failed
 from voxgan.metrics.ms_ssim import mean_ms_ssim
 from voxgan.metrics.pairwise_iou import mean_pairwise_iou, pairwise_iou
 
@@ -145,7 +145,7 @@ class Diversity:
             figures["pairwise_iou"] = mean_pairwise_iou(grids)
             figures["ms_ssim"] = mean_ms_ssim(grids.astype(np.float32), pairs)
         with contextlib.suppress(ImportError):  # SciPy: a training needs none
-            figures["failed"] = float(np.mean([any(failures(grid[None]).values()) for grid in grids]))
+            figures["failed"] = float(failed(grids).mean())
         return figures
 
     def _nearest(self, grids: Grids, own: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], Floats]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KINDS", "failures", "largest_part"]
+__all__ = ["KINDS", "failed", "failures", "largest_part"]
 
 KINDS = ("empty", "full", "blob", "shattered")
 
@@ -52,15 +52,38 @@ def failures(occupancy: NDArray[Any], level: float = 0.5) -> dict[str, float]:
     >>> failures(np.zeros((2, 8, 8, 8)))["empty"]
     1.0
     """
-    counts = dict.fromkeys(KINDS, 0)
-    for grid in np.asarray(occupancy) >= level:
-        mass = grid.sum()
-        if not mass:
-            counts["empty"] += 1
-            continue
-        where = np.argwhere(grid)
-        box = np.prod(where.max(0) - where.min(0) + 1)
-        counts["full"] += int(mass > _FULL * grid.size)
-        counts["blob"] += int(mass > _BLOB * box)
-        counts["shattered"] += int(largest_part(grid) < _SHATTERED)
-    return {kind: count / len(occupancy) for kind, count in counts.items()}
+    solid = np.asarray(occupancy) >= level
+    kinds = [kind for grid in solid for kind in _kinds_of(grid)]
+    return {kind: kinds.count(kind) / len(solid) for kind in KINDS}
+
+
+def failed(occupancy: NDArray[Any], level: float = 0.5) -> NDArray[np.bool_]:
+    """Return which shapes fail in at least one of the ways of `failures`.
+
+    Parameters
+    ----------
+    occupancy : array, (B, R, R, R)
+    level : float
+
+    Returns
+    -------
+    array, (B,)
+
+    Examples
+    --------
+    >>> shapes = np.zeros((2, 8, 8, 8)); shapes[1, 2, 2:6, 2:6] = shapes[1, :6, 2, 2] = 1
+    >>> failed(shapes).tolist()
+    [True, False]
+    """
+    return np.array([bool(_kinds_of(grid)) for grid in np.asarray(occupancy) >= level], bool)
+
+
+def _kinds_of(grid: NDArray[np.bool_]) -> list[str]:
+    """Return the ways in which one shape fails."""
+    mass = grid.sum()
+    if not mass:
+        return ["empty"]
+    where = np.argwhere(grid)
+    box = np.prod(where.max(0) - where.min(0) + 1)
+    found = {"full": mass > _FULL * grid.size, "blob": mass > _BLOB * box, "shattered": largest_part(grid) < _SHATTERED}
+    return [kind for kind, is_so in found.items() if is_so]

@@ -14,7 +14,7 @@ from voxgan.evaluation.floors import noise_like
 from voxgan.evaluation.result import Column, Plot, Row, Sheet, Suite, Table
 from voxgan.evaluation.setting import CHUNK, Setting, pieces
 from voxgan.latent import interpolate
-from voxgan.metrics.failures import failures, largest_part
+from voxgan.metrics.failures import failed, largest_part
 from voxgan.metrics.iou import iou
 from voxgan.metrics.nearest import nearest
 from voxgan.preview import sheet
@@ -113,9 +113,8 @@ class _Judge:
     def answers(self, grids: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return for each shape whether it is connected, sound, and of a class of the data, (B, 3)."""
         connected = [largest_part(grid) >= _WHOLE for grid in grids]
-        sound = [not any(failures(grid[None]).values()) for grid in grids]
         own = self.known[self.space.named(grids)] if self.known.any() else np.ones(len(grids), bool)
-        return np.stack([connected, sound, own], axis=1)
+        return np.stack([connected, ~failed(grids), own], axis=1)
 
     def row(self, name: str, kind: str, answers: NDArray[np.bool_], **more: float) -> Row:
         """Return a row of the shares of these answers, (N, 3)."""
