@@ -120,6 +120,17 @@ def hurry(seconds: float) -> int:
     return os.getpid()
 
 
+_READY: list[int] = []
+
+
+def get_ready() -> None:
+    _READY.append(os.getpid())
+
+
+def ready() -> list[int]:
+    return _READY
+
+
 def child_of(name: str, limits: Limits = Limits(20, 1.5)) -> Child:  # noqa: B008
     return Child(f"{__name__}:{name}", limits, "is tried", (Pair,))
 
@@ -297,6 +308,14 @@ def test_the_answer_of_an_interrupted_call_is_not_taken_for_that_of_the_next(doi
         doing.call("nap")
     interrupt.join()
     assert isinstance(doing.call("pid"), int)
+
+
+def test_it_gets_ready_once_before_the_first_call(doing):
+    pid = doing.call("pid")
+    child = child_of("ready")
+    assert child.call() == child.call() != [pid]
+    assert len(child.call()) == 1
+    child.close()
 
 
 def test_what_does_not_start_is_an_error(capfd):

@@ -81,7 +81,8 @@ class Child:
     Parameters
     ----------
     function : str
-        What answers the calls, as ``package.module:name``.
+        What answers the calls, as ``package.module:name``. Where its module has a function ``get_ready``, that is
+        called once as the process starts: what it loads is no part of the first call's time.
     limits : Limits
     purpose : str
         What the process does, for the message when it does not start: "prepares shapes".
@@ -311,8 +312,10 @@ def main() -> None:
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    module, _, name = sys.argv[1].partition(":")
-    function = getattr(importlib.import_module(module), name)
+    path, _, name = sys.argv[1].partition(":")
+    module = importlib.import_module(path)
+    function = getattr(module, name)
+    getattr(module, "get_ready", lambda: None)()
     limits = pickle.loads(_received(calls))
     _stay_offline()
     _limit_memory(limits.gigabytes)

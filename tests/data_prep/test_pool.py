@@ -96,6 +96,17 @@ def test_what_goes_wrong_is_the_reason_and_the_next_shape_is_built(worker, kind,
     assert worker.build(item(), RECIPE).row is not None
 
 
+def test_a_process_that_is_ready_loads_nothing_more_for_its_first_shape():
+    script = (
+        "import sys\nfrom data_prep.sources import Item\nfrom data_prep.worker import Recipe, build_shape, get_ready\n"
+        "get_ready(); before = set(sys.modules)\n"
+        "assert build_shape(Item('parametric', 'a', 'table', 'train', 'furniture:table:1'), Recipe(16)).row\n"
+        "print(sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_what_hangs_is_ended():
     worker = Worker(Limits(seconds=1))
     began = time.monotonic()
@@ -113,7 +124,7 @@ def test_what_a_library_prints_does_not_stand_between_the_answers(worker, capfd)
 def test_all_come_in_order_whatever_happens_to_some(monkeypatch):
     kinds = [Item, Faulty, Item, Sleeper, Item, Item, Wrong, Quitter, Item, Item]
     items = [item(kind, number) for number, kind in enumerate(kinds)]
-    built = list(build_all(items, RECIPE, 2, Limits(seconds=2)))
+    built = list(build_all(items, RECIPE, 2, Limits(seconds=5)))
     assert [one.source for one in built] == [one.source for one in items]
     assert [one.row is None for one in built] == [kind is not Item for kind in kinds]
     assert [one.row.name for one in built if one.row] == [one.name for one in items if type(one) is Item]
