@@ -106,9 +106,9 @@ def evaluate(
         raise UsageError(f"no suite given; expected some of {', '.join(suites.names())}")
     loaded = model if isinstance(model, Model) else load(model)
     name = type(loaded).__name__ if isinstance(model, Model) else Path(model).name
-    refused = {key: module.reason(loaded, name) for key, module in modules.items()}
+    reasons = {key: module.reason(loaded, name) for key, module in modules.items()}
     if asked is not None:
-        for why in filter(None, refused.values()):
+        for why in filter(None, reasons.values()):
             raise UsageError(why)
     with ExitStack() as stack:
         test = stack.enter_context(_open(data, "test", loaded))
@@ -121,29 +121,24 @@ def evaluate(
                 "expected both solid, or both surfaces"
             )
         setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent)
-        found = []
+        found, left_out = [], {}
         for key, module in modules.items():
-            why = refused[key] or (None if asked is not None else module.lacking(setting))
-            if why is None:
-                began = time.perf_counter()
-                done: Suite = module.run(setting)
-                found.append(replace(done, seconds=time.perf_counter() - began))
-            elif asked is None:
-                refused[key] = why
+            if asked is None and (why := reasons[key] or module.lacking(setting)):
+                left_out[key] = why
+                continue
+            began = time.perf_counter()
+            done: Suite = module.run(setting)
+            found.append(replace(done, seconds=time.perf_counter() - began))
         if not found:
-            raise UsageError(f"{name} can take part in no suite with {test.path.name}: {_first(refused)}")
+            raise UsageError(f"{name} can take part in no suite with {test.path.name}: {next(iter(left_out.values()))}")
         facts = _facts(setting)
         if asked is None:
-            facts["left_out"] = {key: why for key, why in refused.items() if why}
+            facts["left_out"] = left_out
         return Evaluation(name, test.path.name, facts, found)
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _first(refused: dict[str, str | None]) -> str:
-    return next(filter(None, refused.values()), "name one with suite=… to be told why")
 
 
 def _silent(label: str, done: int, total: int) -> None:

@@ -50,7 +50,7 @@ _COLUMNS = (
     Column("ap", "AP", "high", 1, 100, "average precision over voxels"),
     Column("f_score", "F-score", "high", 1, 100, f"F-score of {NUM_POINTS:,} points at {_NEAR} of the cube's side"),
     Column("chamfer", "Chamfer", "low", 2, 1e3, f"of {NUM_POINTS:,} points, squared, both ways"),
-    Column("emd", "EMD", "low", 2, 100, f"mean distance of {_MATCHED} matched pointsas a share of the cube's side"),
+    Column("emd", "EMD", "low", 2, 100, f"mean distance of {_MATCHED} matched points as a share of the cube's side"),
     Column("normals", "normals", "high", 3, note="normal consistency"),
 )
 
