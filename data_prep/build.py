@@ -83,6 +83,7 @@ def prepare(
     renderer: str = "rays",
     backgrounds: str | Path = "mixed",
     seed: int = 0,
+    one_piece: float = 0.0,
     workers: int | None = None,
     cluster: str | None = None,
     time_limit: float = 120.0,
@@ -117,6 +118,9 @@ def prepare(
         What stands behind the views: "mixed", "plain", "gradient", "rooms", or a folder of pictures.
     seed : int
         Of cameras, materials, lights and backgrounds; 0 or more.
+    one_piece : float
+        Set aside training shapes whose largest connected part holds less than this share of their cells, 0 to 1: for
+        generators, which learn to make loose parts from them. Test shapes stay.
     workers : int, optional
         Processes, 1 or more; default: one for each core.
     cluster : str, optional
@@ -149,6 +153,7 @@ def prepare(
         test_share,
         time_limit,
         memory,
+        one_piece,
         resolution=resolution,
         views=views,
         count=count,
@@ -159,7 +164,7 @@ def prepare(
     )
     many = _listed("source", source)
     wanted = None if classes is None else [str(name) for name in _listed("classes", classes)]
-    recipe = Recipe(int(resolution), mode, int(views), rig, renderer, int(seed))
+    recipe = Recipe(int(resolution), mode, int(views), rig, renderer, int(seed), float(one_piece))
     _check_names(recipe, backgrounds)
     if cluster is not None:
         from data_prep.cluster import check_address
@@ -228,7 +233,7 @@ def _merge(
         return Report(out, writer.count, tuple(writer.aside))
 
 
-def _check_numbers(test_share: float, time_limit: float, memory: float, **whole: int | None) -> None:
+def _check_numbers(test_share: float, time_limit: float, memory: float, one_piece: float, **whole: int | None) -> None:
     """Refuse what is no number, or out of its range, before anything is read."""
     ranges = {
         "resolution": (16, MAX_RESOLUTION),
@@ -250,11 +255,14 @@ def _check_numbers(test_share: float, time_limit: float, memory: float, **whole:
             raise UsageError(f"{name}={value}: {expected}")
     if (whole["resolution"] or 0) % 2:
         raise UsageError(f"resolution={whole['resolution']}: expected an even number, 16 to {MAX_RESOLUTION}")
-    for name, number in (("test_share", test_share), ("time_limit", time_limit), ("memory", memory)):
+    shares = ("test_share", test_share), ("time_limit", time_limit), ("memory", memory), ("one_piece", one_piece)
+    for name, number in shares:
         if isinstance(number, bool) or not isinstance(number, int | float | np.number):
             raise UsageError(f"{name}={number!r}: expected a number")
     if not 0 <= test_share < 1:
         raise UsageError(f"test_share={test_share}: expected 0 or more and less than 1")
+    if not 0 <= one_piece <= 1:
+        raise UsageError(f"one_piece={one_piece}: expected a share from 0 to 1")
     if not 0 < time_limit < 1e6:
         raise UsageError(f"time_limit={time_limit}: expected seconds above 0")
     if not 1 <= memory < 1e6:

@@ -34,6 +34,7 @@ class Recipe:
     rig: str = "photo"
     renderer: str = "rays"
     seed: int = 0
+    one_piece: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def build_shape(item: Item, recipe: Recipe) -> Built:
         occupancy = loaded.shapes.occupancy[0]
         if not occupancy.any():
             raise InputError(f"{item.source}: no cell is inside; the shape is too thin or empty")
+        if recipe.one_piece and item.split == "train":
+            _check_parts(occupancy, item.source, recipe.one_piece)
         views = cameras = None
         if recipe.views:
             views, cameras = _views(item, loaded, recipe)
@@ -74,6 +77,15 @@ def build_shape(item: Item, recipe: Recipe) -> Built:
         return Built(item.source, reason="it takes more memory than a shape may; simplify it, or raise --memory")
     except Exception as error:
         return Built(item.source, reason=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+
+
+def _check_parts(occupancy: NDArray[np.bool_], source: str, least: float) -> None:
+    """Refuse a shape that lies in pieces: what a generator sees of them, it makes, too."""
+    from voxgan.metrics.failures import largest_part
+
+    share = largest_part(occupancy)
+    if share < least:
+        raise InputError(f"{source}: its largest part holds {share:.1%} of it, {least:.1%} are asked for (one_piece)")
 
 
 def get_ready() -> None:

@@ -19,6 +19,7 @@ from voxgan.batches import (
 )
 from voxgan.dataset import Dataset
 from voxgan.dataset_writer import Writer
+from voxgan.draws import Draws
 from voxgan.loader import load_batches
 
 CPU = torch.device("cpu")
@@ -107,6 +108,44 @@ def test_picture_and_shape_are_mirrored_together(data: Dataset) -> None:
         right_side.append((mirrored, middle > 128))
     assert {mirrored for mirrored, _ in right_side} == {False, True}
     assert all(mirrored == right for mirrored, right in right_side)
+
+
+@pytest.mark.parametrize("images", ["stored", "drawn"])
+def test_randomised_photos_are_a_function_of_seed_and_step(data: Dataset, images: str) -> None:
+    plan = Plan(images, augment=True, photos="randomised", image_size=64)
+
+    def draw(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        raw = read_batch(data, np.arange(4), plan, seed)
+        return finish_batch(raw, 16, plan, CPU, Draws(seed, 4))["image"]
+
+    first = draw(1)
+    assert first.shape == (4, 3, 64, 64) and float(first.min()) >= 0 and float(first.max()) <= 1
+    assert torch.equal(first, draw(1)) and not torch.equal(first, draw(2))
+
+
+def test_randomised_photos_come_with_views_of_other_shapes(data: Dataset) -> None:
+    plan = Plan("stored", augment=True, photos="randomised")
+    whole = read_batch(data, np.arange(6), plan, 0)["others"]
+    assert whole.shape == (6, 2, 256, 256, 4)
+    part = read_batch(data, np.arange(6), plan, 0, slice(2, 5))["others"]
+    assert torch.equal(part, whole[2:5])
+    assert "others" not in read_batch(data, np.arange(6), Plan("stored", photos="randomised"), 0)  # not augmented
+    assert "others" not in read_batch(data, np.arange(6), Plan("stored", augment=True), 0)
+
+
+def test_randomised_photos_without_augmentation_are_the_views(data: Dataset) -> None:
+    raw = read_batch(data, np.arange(3), Plan("stored"), 0)
+    plain, randomised = (
+        finish_batch(raw, 16, Plan("stored", photos=photos), CPU)["image"] for photos in ("plain", "randomised")
+    )
+    assert torch.equal(plain, randomised)
+
+
+def test_photos_of_another_size_are_means_of_pixels(data: Dataset) -> None:
+    large = make_batch(data, np.arange(3), images=True, augment=False, device=CPU)["image"]
+    small = make_batch(data, np.arange(3), images=True, augment=False, device=CPU, image_size=64)["image"]
+    torch.testing.assert_close(small, large.reshape(3, 3, 64, 4, 64, 4).mean((3, 5)))
 
 
 def test_every_view_is_drawn(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from voxgan.dataset import FORMAT, Dataset, pack, unpack
+from voxgan.dataset import FORMAT, Dataset, halved, pack, unpack
 from voxgan.dataset_writer import Writer, encode
 from voxgan.errors import DatasetError, StorageError, UsageError
 
@@ -56,6 +56,48 @@ def write(path: Path, num_views: int = 2) -> Path:
 @pytest.fixture
 def path(tmp_path) -> Path:
     return write(tmp_path / "a.h5")
+
+
+# ------------------------------------------------------------------------------------------- resolutions
+def finer(path: Path, side: int = 64) -> Path:
+    """Write a leg one cell thick, a board, a block, and a lone cell."""
+    grids = np.zeros((4, side, side, side), bool)
+    grids[0, 5, 5, :], grids[1, :, :, 7], grids[2, 8:24, 8:24, 8:24], grids[3, 9, 9, 9] = True, True, True, True
+    with Writer.create(path, side, ("thing",)) as writer:
+        for number, grid in enumerate(grids):
+            writer.add(grid, "thing", "train", str(number))
+    return path
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_grids_are_read_at_half_the_resolution_and_thin_parts_stay(tmp_path, in_memory):
+    with Dataset(finer(tmp_path / "a.h5"), in_memory=in_memory, resolution=32) as data:
+        grids = data.occupancy(range(4))
+        assert data.resolution == 32 and grids.shape == (4, 32, 32, 32)
+        assert grids[0, 2, 2].all() and grids[0].sum() == 32  # a leg
+        assert grids[1, :, :, 3].all() and grids[1].sum() == 32**2  # a board
+        assert grids[2, 4:12, 4:12, 4:12].all() and grids[2].sum() == 8**3
+        assert not grids[3].any()
+        np.testing.assert_array_equal(data.packed([2, 0]), pack(grids[[2, 0]]))
+        with data.reopened() as again:
+            np.testing.assert_array_equal(again.occupancy(range(4)), grids)
+
+
+def test_a_quarter_of_the_resolution_is_half_of_the_half(tmp_path):
+    path = finer(tmp_path / "a.h5")
+    with Dataset(path, resolution=16) as quarter, Dataset(path, resolution=32) as half:
+        np.testing.assert_array_equal(quarter.occupancy(range(4)), halved(half.occupancy(range(4))))
+        assert quarter.fingerprint() != half.fingerprint()
+
+
+@pytest.mark.parametrize(("stored", "asked"), [(64, 128), (64, 24), (64, 8), (16, 32), (24, 16)])
+def test_resolutions_that_grids_cannot_have_are_refused(tmp_path, stored, asked):
+    path = finer(tmp_path / "a.h5", stored) if stored >= 32 else tmp_path / "a.h5"
+    if stored < 32:
+        with Writer.create(path, stored, ("thing",)) as writer:
+            writer.add(np.ones((stored,) * 3, bool), "thing", "train", "one")
+    with pytest.raises(DatasetError, match=rf"its grids are {stored}³, {asked}³ was asked for"):
+        Dataset(path, resolution=asked)
 
 
 # --------------------------------------------------------------------------------------------- round trip

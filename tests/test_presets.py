@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from voxgan import adversarial, models, presets
 from voxgan.errors import UsageError
 from voxgan.models.model import make_config
+from voxgan.models.reconstruction import RECONSTRUCTIONS
 from voxgan.training import Training
 from voxgan.training.options import resolve, split_options
 
@@ -27,6 +28,10 @@ FIELDS = [(kind, field) for kind in (Training,) for field in dataclasses.fields(
     for field in dataclasses.fields(models.find(name).Config)
 ]
 WORDS = {  # what a field of type str may say
+    "start": ("", "furniture", "runs/half"),
+    "photos": ("plain", "randomised"),
+    "image_encoder": ("paper", "efficientnet"),
+    "encoder_start": ("random",),  # imagenet goes with one encoder only
     "prior": ("uniform", "normal"),
     "adversarial": adversarial.names(),
     "network": ("paper", "residual"),
@@ -34,7 +39,7 @@ WORDS = {  # what a field of type str may say
     "discriminator_norm": ("batch", "group", "pixel", "none"),
     "optimizer": ("adam", "rmsprop"),
     "condition": ("none", "projection", "concatenation"),
-    "reconstruction": ("bce_dice", "l2"),
+    "reconstruction": tuple(RECONSTRUCTIONS),
     "precision": ("fp32", "tf32", "bf16", "auto"),
     "views": ("auto", "stored", "drawn"),
     "device": ("auto", "cpu"),

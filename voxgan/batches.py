@@ -17,9 +17,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from voxgan.dataset import Dataset, unpack
+from voxgan.domain_randomisation import randomised
 from voxgan.draws import Draws, moved
 from voxgan.errors import DatasetError
 from voxgan.models.model import Batch
+
+_OTHERS = 2  # views of other shapes for each randomised photo
 
 __all__ = ["Plan", "finish_batch", "make_batch", "order", "photos", "read_batch", "step_seed", "unpack_on_device"]
 
@@ -75,6 +78,10 @@ class Plan:
         Photos: none, from the views of the data set, or drawn from the grids on the training's device.
     augment : bool
         Mirror shapes, and vary photos.
+    photos : {"plain", "randomised"}
+        How photos are varied: `photos`, or `voxgan.domain_randomisation`.
+    image_size : int
+        Side of the photos, in pixels.
     turns : {1, 2, 4}
         In how many positions about z a shape may stand.
     shift : int
@@ -85,6 +92,8 @@ class Plan:
 
     images: str = "none"
     augment: bool = False
+    photos: str = "plain"
+    image_size: int = 256
     turns: int = 1
     shift: int = 0
     classes: tuple[str, ...] = ()
@@ -109,8 +118,9 @@ def read_batch(
     Returns
     -------
     dict
-        ``packed`` uint8 (B, R³/8), ``label`` (B,), and with stored images ``views`` uint8 (B, S, S, 4) and, where
-        the data set has some, ``backgrounds`` uint8 (B, S, S, 3).
+        ``packed`` uint8 (B, R³/8), ``label`` (B,), and with stored images ``views`` uint8 (B, S, S, 4); where the
+        data set has some, ``backgrounds`` uint8 (B, S, S, 3); for randomised photos ``others`` uint8 (B, 2, S, S, 4),
+        views of other shapes.
     """
     part = slice(None) if part is None else part
     mine = indices[part]
@@ -123,6 +133,10 @@ def read_batch(
     if plan.images != "none" and plan.augment and data.num_backgrounds:
         chosen = random.integers(data.num_backgrounds, size=count)[part]
         raw["backgrounds"] = torch.from_numpy(data.backgrounds(chosen.tolist()))
+    if plan.images == "stored" and plan.augment and plan.photos == "randomised":
+        shapes, which = (random.integers(most, size=(count, _OTHERS))[part] for most in (len(data), data.num_views))
+        others = data.views(shapes.ravel().tolist(), which.ravel().tolist())
+        raw["others"] = torch.from_numpy(others.reshape(-1, _OTHERS, *others.shape[1:]))
     return raw
 
 
@@ -164,21 +178,34 @@ def finish_batch(
         grids = _placed(grids, plan.turns, plan.shift, draws)
     occupancy = grids[:, None].float()
     batch = Batch(draws, label=raw["label"], occupancy=occupancy)
+    if plan.images == "none":
+        return batch
     if plan.images == "drawn":
         # Drawn from the mirrored grid: the picture needs no flip.
         views, mirrored = _drawn(occupancy, plan.augment), torch.zeros_like(mirrored)
-        batch["image"] = photos(views, raw.get("backgrounds"), mirrored, plan.augment, draws)
-    elif plan.images == "stored":
-        batch["image"] = photos(raw["views"], raw.get("backgrounds"), mirrored, plan.augment, draws)
+    else:
+        views = raw["views"]
+    behind, size = raw.get("backgrounds"), plan.image_size
+    if plan.augment and plan.photos == "randomised":
+        batch["image"] = randomised(views, raw.get("others"), behind, mirrored, size, draws)
+    else:
+        batch["image"] = photos(views, behind, mirrored, plan.augment, draws, size)
     return batch
 
 
-def make_batch(data: Dataset, indices: NDArray[np.int64], images: bool, augment: bool, device: torch.device) -> Batch:
+def make_batch(
+    data: Dataset,
+    indices: NDArray[np.int64],
+    images: bool,
+    augment: bool,
+    device: torch.device,
+    image_size: int = 256,
+) -> Batch:
     """Read and finish one batch, here and now; random numbers come from torch's default generator.
 
     Photos are the views of the data set; of one that has none, they are drawn.
     """
-    plan = Plan(("stored" if data.num_views else "drawn") if images else "none", augment)
+    plan = Plan(("stored" if data.num_views else "drawn") if images else "none", augment, image_size=image_size)
     raw = read_batch(data, indices, plan, int(torch.randint(1 << 62, ())))
     return finish_batch(raw, data.resolution, plan, device)
 
@@ -221,7 +248,12 @@ def _drawn(occupancy: Tensor, augment: bool) -> Tensor:
 
 
 def photos(
-    views: Tensor, backgrounds: Tensor | None, mirrored: Tensor, augment: bool, draws: Draws | None = None
+    views: Tensor,
+    backgrounds: Tensor | None,
+    mirrored: Tensor,
+    augment: bool,
+    draws: Draws | None = None,
+    size: int | None = None,
 ) -> Tensor:
     """Turn rendered views into something like photos.
 
@@ -238,12 +270,17 @@ def photos(
         False lays the views on white and leaves it at that.
     draws : Draws, optional
         Where each photo's random numbers come from; its grain comes from torch's default generator.
+    size : int, optional
+        Side of the result; that of the views by default.
 
     Returns
     -------
     Tensor, (B, 3, S, S)
         RGB in [0, 1].
     """
+    if size is not None and size != views.shape[1]:
+        large = photos(views, backgrounds, mirrored, augment, draws)
+        return functional.interpolate(large, (size, size), mode="area")
     device, count = views.device, len(views)
     rgba = views.permute(0, 3, 1, 2).float() / 255
     if not augment:

@@ -163,7 +163,8 @@ def _encode_stored(model: VAEGAN3D, data: Dataset, rows: NDArray[np.int64]) -> T
     num_views = min(data.num_views, _MAX_VIEWS)
     each = np.repeat(rows, num_views)
     views = torch.from_numpy(data.views(each.tolist(), np.tile(np.arange(num_views), len(rows)).tolist()))
-    images = photos(views, None, torch.zeros(len(views), dtype=torch.bool), augment=False)
+    mirrored, size = torch.zeros(len(views), dtype=torch.bool), model.image_size(model.options)
+    images = photos(views, None, mirrored, augment=False, size=size)
     return model.encode(images).reshape(len(rows), num_views, -1)
 
 

@@ -87,12 +87,14 @@ def reconstruct(
     writing: Writing,
     model: ModelName = "furniture",
     background: Background = "auto",
+    votes: Annotated[Whole, Parameter(help="Looks at each photo, 1 to 8, whose occupancies are averaged.")] = 1,
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
     targets, _ = plan(writing, [photo.stem for photo in photos])
     network = _load(model)
     check_writable(writing, targets)
-    export_all(cleaned(network.reconstruct(list(photos), background=background), writing), targets, writing)
+    shapes = network.reconstruct(list(photos), background=background, votes=votes)
+    export_all(cleaned(shapes, writing), targets, writing)
 
 
 @app.command(usage="Usage: voxgan generate -o PATH [OPTIONS]")
@@ -258,6 +260,9 @@ def prepare(
     ] = None,
     workers: Annotated[Whole | None, Parameter(help="Processes; default: one for each core.")] = None,
     cluster: Annotated[str | None, Parameter(help="Address of a dask scheduler, or local.")] = None,
+    one_piece: Annotated[
+        float, Parameter(help="Set aside training shapes whose largest connected part holds less than this share.")
+    ] = 0.0,
     time_limit: Annotated[float, Parameter(help="Seconds after which a shape is set aside.")] = 120.0,
     memory: Annotated[float, Parameter(help="Gigabytes that one shape may take, 1 or more.")] = 4.0,
     report: Annotated[
@@ -308,6 +313,7 @@ def prepare(
         renderer=renderer,
         backgrounds=backgrounds,
         seed=seed,
+        one_piece=one_piece,
         workers=workers,
         cluster=cluster,
         time_limit=time_limit,
@@ -426,6 +432,7 @@ def evaluate(
             help="generation: samples (default: as many as test shapes, at most 1,000); latent: walks (at most 64).",
         ),
     ] = None,
+    votes: Annotated[Whole, Parameter(help="reconstruction: looks at each photo, 1 to 8.")] = 1,
     seed: Seed = 0,
 ) -> None:
     """Score a model on unseen shapes:  voxgan evaluate chairs-gan3d chairs.h5 --suite generation --html chairs.html.
@@ -450,7 +457,7 @@ def evaluate(
 
     stages = Stages()
     try:
-        found = run(model, data, suite, train=train, quick=quick, count=count, seed=seed, report=stages)
+        found = run(model, data, suite, train=train, quick=quick, count=count, seed=seed, report=stages, votes=votes)
     finally:
         stages.close()
     print(found, flush=True)

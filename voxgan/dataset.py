@@ -70,6 +70,7 @@ _MAX_TEXT = 1 << 16
 _CHUNKS = {"occupancy": 1, "distance": 1, "transform": 256, "source_sha256": 256, "views": 1, "cameras": 64,
            "backgrounds": 1}  # fmt: skip
 _CHUNK_OF_SCALARS = 1024
+_LEAST = 16  # side that grids may be halved to
 
 
 def pack(occupancy: NDArray[Any]) -> NDArray[np.uint8]:
@@ -90,6 +91,25 @@ def unpack(packed: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
     return np.unpackbits(packed, axis=-1).reshape(-1, resolution, resolution, resolution)
 
 
+def halved(grids: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return grids (B, R, R, R) of 0 and 1 at half the resolution: 1 where at least two of eight cells are 1.
+
+    So a leg one cell thick, or a board, is still there; what is thicker grows by half a cell at most.
+
+    Examples
+    --------
+    >>> grid = np.zeros((1, 4, 4, 4), np.uint8)
+    >>> grid[0, 1, 1, :] = 1  # a leg
+    >>> halved(grid)[0, 0, 0].tolist(), int(halved(grid).sum())
+    ([1, 1], 2)
+    """
+    pairs = grids[:, ::2] + grids[:, 1::2]
+    pairs = pairs[:, :, ::2] + pairs[:, :, 1::2]
+    eights = pairs[..., ::2] + pairs[..., 1::2]
+    kept: NDArray[np.uint8] = (eights >= 2).astype(np.uint8)
+    return kept
+
+
 class Dataset:
     """One split of a data set file, read row by row.
 
@@ -103,11 +123,15 @@ class Dataset:
         Only these classes.
     in_memory : bool
         Keep the packed shapes (not the views) in memory: 32 kB a shape at 64³.
+    resolution : int, optional
+        Read grids at this resolution: the file's, or that `halved` once or more, from 16 up.
 
     Attributes
     ----------
     resolution, num_views, image_size : int
-        As in the schema.
+        As in the schema; `resolution` is that of the grids that are read.
+    stored_resolution : int
+        That of the grids in the file.
     classes : list of str
         All classes of the file.
     labels, splits : array, (N,)
@@ -123,12 +147,17 @@ class Dataset:
         If it cannot be opened.
     """
 
+    resolution: int
+    _labels: NDArray[Any]
+    _splits: NDArray[Any]
+
     def __init__(
         self,
         path: str | Path,
         split: str = "train",
         classes: Sequence[str] | None = None,
         in_memory: bool = False,
+        resolution: int | None = None,
     ) -> None:
         self.path = Path(path)
         if split not in (*SPLITS, "all"):
@@ -138,6 +167,7 @@ class Dataset:
         try:
             self._read_header()
             self._select(split, classes)
+            self._halvings = self._halve_to(self.resolution if resolution is None else resolution)
             self._packed: NDArray[np.uint8] | None = None
             if in_memory:
                 self._packed = self.packed(np.arange(len(self.rows)))
@@ -163,6 +193,20 @@ class Dataset:
             raise DatasetError(f"{path}: has no shapes{which} in the split {split!r}; it holds {self.summary()}")
         self.labels = self._labels[self.rows].astype(np.int64)
         self.splits = self._splits[self.rows]
+
+    def _halve_to(self, resolution: int) -> int:
+        """Return how often grids are to be halved, or refuse a resolution that they cannot have."""
+        stored = side = self.resolution
+        halvings = 0
+        while side > max(resolution, _LEAST) and side % 4 == 0:
+            side, halvings = side // 2, halvings + 1
+        if side != resolution:
+            raise DatasetError(
+                f"{self.path}: its grids are {stored}³, {resolution}³ was asked for; they can be read as they are or "
+                f"halved down to {_LEAST}³, others need  voxgan prepare --resolution {resolution}"
+            )
+        self.resolution, self.stored_resolution = side, stored
+        return halvings
 
     def _read_header(self) -> None:
         if self._text("format") != FORMAT:
@@ -282,7 +326,13 @@ class Dataset:
         if self._packed is not None:
             kept: NDArray[np.uint8] = self._packed[np.asarray(indices)]
             return kept
-        return np.stack([self._row("occupancy", int(self.rows[i])) for i in indices])
+        stored = np.stack([self._row("occupancy", int(self.rows[i])) for i in indices])
+        if not self._halvings:
+            return stored
+        grids = unpack(stored, self.resolution << self._halvings)
+        for _ in range(self._halvings):
+            grids = halved(grids)
+        return pack(grids)
 
     def occupancy(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.uint8]:
         """Return grids (B, R, R, R) of 0 and 1."""
@@ -290,6 +340,8 @@ class Dataset:
 
     def distance(self, indices: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
         """Return signed distances (B, R, R, R) in edges of the unit cube, negative inside (mode "sdf" only)."""
+        if self._halvings:
+            raise DatasetError(f"{self.path}: distances are read as they are stored; open it without a resolution")
         if self.mode != "sdf":
             raise DatasetError(f"{self.path}: holds no distances, its mode is {self.mode!r}; prepare it with mode=sdf")
         stored = np.stack([self._row("distance", int(self.rows[i])) for i in indices])
@@ -364,7 +416,7 @@ class Dataset:
 
     def reopened(self) -> Dataset:
         """Return the same selection of the same file, opened anew: HDF5 handles do not live on in a forked process."""
-        data = Dataset(self.path, "all")
+        data = Dataset(self.path, "all", resolution=self.resolution)
         data.rows, data.labels, data.splits = self.rows, self.labels, self.splits
         data._packed = self._packed
         return data

@@ -76,11 +76,12 @@ def _shapes(grids: NDArray[Any]) -> Picture:
 def _reconstructions(model: Model, data: Dataset, device: torch.device) -> tuple[dict[str, float], list[Picture]]:
     """Score reconstructions of views, and draw views, reconstructions and real shapes."""
     try:
-        unseen, name = Dataset(data.path, "test", model.config.classes or None), "test_iou"
+        classes = model.config.classes or None
+        unseen, name = Dataset(data.path, "test", classes, resolution=data.resolution), "test_iou"
     except DatasetError:
         unseen, name = data, "train_iou"
     chosen = np.linspace(0, len(unseen) - 1, min(len(unseen), _NUM_SCORED)).astype(np.int64)
-    batch = make_batch(unseen, chosen, True, False, device)
+    batch = make_batch(unseen, chosen, True, False, device, model.image_size(model.config))
     if unseen is not data:
         unseen.close()
     images = batch["image"].cpu().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -522,3 +523,28 @@ def test_a_script_needs_no_main_guard(folder, tmp_path):
     assert child.stdout.splitlines() == ["started", "8 True"] and child.stderr == ""
     prepare(folder, tmp_path / "b.h5", 16, workers=1)
     assert contents(tmp_path / "a.h5") == contents(tmp_path / "b.h5")
+
+
+def test_training_shapes_in_pieces_are_set_aside_if_asked(tmp_path):
+    """A volume of a box and a crumb: 24·15·5 cells and 3³."""
+    for split in ("train", "test"):
+        place = tmp_path / "volumetric_data" / "chair" / "30" / split
+        place.mkdir(parents=True)
+        whole = np.zeros((30, 30, 30), np.uint8)
+        whole[3:27, 5:20, 4:9] = 1
+        loose = whole.copy()
+        loose[10:13, 10:13, 20:23] = 1
+        for name, volume in (("whole", whole), ("loose", loose)):
+            savemat(place / f"chair_{name}_1.mat", {"instance": volume})
+    options = {"resolution": 16, "workers": 1}
+    every = prepare(tmp_path, tmp_path / "all.h5", **options)
+    assert every.num_shapes == 4
+    report = prepare(tmp_path, tmp_path / "whole.h5", one_piece=0.999, **options)
+    with Dataset(tmp_path / "whole.h5", "all") as data:
+        assert data.summary()["chair"] == {"train": 1, "test": 2}  # what is judged stays as it is
+    ((source, reason),) = report.set_aside
+    assert "chair_loose_1" in source and re.search(r"its largest part holds 9\d\.\d% of it, 99\.9% are asked", reason)
+    assert prepare(tmp_path, tmp_path / "most.h5", one_piece=0.9, **options).num_shapes == 4
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(UsageError, match=r"one_piece=.*expected a share from 0 to 1"):
+            prepare(tmp_path, tmp_path / "none.h5", one_piece=wrong)

@@ -14,7 +14,7 @@ import torch
 
 import voxgan
 from voxgan.checkpoint import save_model
-from voxgan.dataset import Dataset
+from voxgan.dataset import SPLITS, Dataset
 from voxgan.dataset_writer import Writer
 from voxgan.errors import CheckpointError, DatasetError, StorageError, UsageError
 from voxgan.evaluation import Evaluation, suites
@@ -173,6 +173,18 @@ def test_unequal_resolutions(suite: str, data: Path) -> None:
     model = kind(kind.Config(resolution=32, width=2))
     with pytest.raises(UsageError, match=r"makes 32³ grids and .* holds 16³; prepare the data with  --resolution 32"):
         voxgan.evaluate(model, data, suite)
+
+
+def test_data_of_twice_the_resolution_are_halved(gan: Model, data: Path, tmp_path: Path) -> None:
+    """Grids whose every cell is doubled give the very figures of the grids themselves."""
+    with Dataset(data, "all") as all_, Writer.create(tmp_path / "fine.h5", 2 * all_.resolution, all_.classes) as fine:
+        for row, name in enumerate(all_.names()):
+            grid = all_.occupancy([row])[0].repeat(2, 0).repeat(2, 1).repeat(2, 2)
+            fine.add(grid, all_.classes[all_.labels[row]], SPLITS[all_.splits[row]], name)
+    coarse, halved = (voxgan.evaluate(gan, path, "generation") for path in (data, tmp_path / "fine.h5"))
+    assert halved["generation"].tables == coarse["generation"].tables
+    assert (coarse.facts["stored_resolution"], halved.facts["stored_resolution"]) == (16, 32)
+    assert halved.facts["resolution"] == 16
 
 
 def test_other_classes(data: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_model_that_knows_all_has_full_marks(photo_model: Model, data: Path, m
     with Dataset(data, "test") as test:
         real = test.occupancy(range(len(test)))
     monkeypatch.setattr(
-        type(photo_model), "reconstruct", lambda self, photo, background="auto": Oracle(real)(self, photo)
+        type(photo_model), "reconstruct", lambda self, photo, background="auto", votes=1: Oracle(real)(self, photo)
     )
     found = voxgan.evaluate(photo_model, data, "reconstruction")
     for column, best, within in (
@@ -167,7 +167,7 @@ def test_photos_are_scored_by_the_papers_rule(
     turned = real.transpose(0, 2, 3, 1)[:, ::-1]  # found, but turned and mirrored
     monkeypatch.setattr(photo_rule, "_RANDOM", 1)
     monkeypatch.setattr(
-        type(photo_model), "reconstruct", lambda self, photo, background="auto": Oracle(turned)(self, photo)
+        type(photo_model), "reconstruct", lambda self, photo, background="auto", votes=1: Oracle(turned)(self, photo)
     )
     found = voxgan.evaluate(photo_model, photos, "reconstruction", train=data)
     assert found["reconstruction"].facts["protocol"] == "photos, aligned"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from voxgan.metrics.alignment import aligned_average_precision, filling, orientations
+from voxgan.metrics.alignment import aligned_average_precision, central, filling, orientations
 from voxgan.metrics.average_precision import average_precision
 
 
@@ -102,3 +102,23 @@ def test_filling_the_same_grid_changes_nothing() -> None:
     grid[0, 0, 0], grid[-1, -1, -1] = 1, 1
     np.testing.assert_allclose(filling(grid, 20, 0.0), grid, atol=1e-6)
     assert not filling(np.zeros((8, 8, 8)), 4).any()
+
+
+# ----------------------------------------------------------------------------------------------- central
+def test_the_middle_is_scaled_and_nothing_in_it_decides() -> None:
+    rng = np.random.default_rng(0)
+    grid = np.zeros((32, 32, 32))
+    grid[1:31, 1:31, 1:31] = rng.random((30, 30, 30)) * 0.1  # nowhere near a level
+    found = central(grid, 15, 30 / 32)
+    np.testing.assert_allclose(found, grid[1:31, 1:31, 1:31].reshape(15, 2, 15, 2, 15, 2).mean((1, 3, 5)), atol=1e-6)
+    np.testing.assert_allclose(central(grid, 32, 1.0), grid, atol=1e-6)
+
+
+def test_a_doubtful_leg_is_not_cut_off() -> None:
+    """`filling` at ½ stretches the seat over the grid; the middle keeps where it was."""
+    chair = np.zeros((32, 32, 32))
+    chair[8:24, 8:24, 15:31] = 0.9
+    chair[8:11, 8:11, 1:15] = 0.3
+    real = central(chair > 0, 20, 30 / 32) >= 0.5
+    kept = aligned_average_precision(central(chair, 20, 30 / 32), real)
+    assert kept > aligned_average_precision(filling(chair, 20), real) and kept > 0.95

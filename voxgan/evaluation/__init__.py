@@ -39,6 +39,7 @@ def evaluate(
     count: int | None = None,
     seed: int = 0,
     report: Report | None = None,
+    votes: int = 1,
 ) -> Evaluation:
     """Score a model on shapes that it did not see.
 
@@ -61,6 +62,8 @@ def evaluate(
         Of 31 bits. Decides samples, choices and points: the same seed gives the same figures on the same machine.
     report : callable, optional
         Told what is being done, how much of it is done, and of how much.
+    votes : int
+        For reconstruction: looks at each photo (`VAEGAN3D.reconstruct`).
 
     Returns
     -------
@@ -112,7 +115,7 @@ def evaluate(
             raise UsageError(why)
     with ExitStack() as stack:
         test = stack.enter_context(_open(data, "test", loaded))
-        known = _known(train, test)
+        known = _known(train, test, loaded)
         if known is not None:
             stack.enter_context(known)
         if known is not None and (known.mode == "surface") != (test.mode == "surface"):
@@ -120,7 +123,7 @@ def evaluate(
                 f"{known.path} holds {known.mode} shapes and {test.path} {test.mode} ones; "
                 "expected both solid, or both surfaces"
             )
-        setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent)
+        setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent, votes)
         found, left_out = [], {}
         for key, module in modules.items():
             if asked is None and (why := reasons[key] or module.lacking(setting)):
@@ -163,10 +166,20 @@ def _open(path: str | Path, split: str, model: Model) -> Dataset:
             f"{path}: has no {split} shapes of the model's classes; give a data set that has some, "
             "or prepare it with  --test-share 0.1"
         )
-    return Dataset(path, split, None if classes == there else classes)
+    return _opened(path, split, None if classes == there else classes, model)
 
 
-def _known(train: str | Path | None, test: Dataset) -> Dataset | None:
+def _opened(path: str | Path, split: str, classes: list[str] | None, model: Model) -> Dataset:
+    """Open a data set at the model's resolution, where its own is that doubled; the shapes of photos as they are."""
+    data = Dataset(path, split, classes)
+    wanted, photos = model.config.resolution, bool(np.isnan(data.cameras()).any())
+    if photos or data.resolution not in (2 * wanted, 4 * wanted, 8 * wanted):
+        return data
+    data.close()
+    return Dataset(path, split, classes, resolution=wanted)
+
+
+def _known(train: str | Path | None, test: Dataset, model: Model) -> Dataset | None:
     """Open the training shapes of the classes that are judged; None where the test shapes' own file has no others."""
     path = test.path if train is None else train
     judged = {same(test.classes[label]) for label in np.unique(test.labels)}
@@ -176,7 +189,7 @@ def _known(train: str | Path | None, test: Dataset) -> Dataset | None:
         classes = [name for name in every.classes if same(name) in judged]
     if not classes:
         raise DatasetError(f"{path}: has none of the classes {', '.join(sorted(judged))}, which floors are made of")
-    return Dataset(path, "train", classes)
+    return _opened(path, "train", classes, model)
 
 
 def _hash(model: Model) -> str:
@@ -192,6 +205,7 @@ def _facts(setting: Setting) -> dict[str, Any]:
     return {
         "kind": setting.model.name,
         "resolution": config.resolution,
+        "stored_resolution": setting.test.stored_resolution,
         "width": config.width,
         "classes": setting.names_of(setting.test.labels),
         "test_shapes": len(setting.test),

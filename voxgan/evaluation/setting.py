@@ -46,6 +46,8 @@ class Setting:
         How many samples, or walks, are asked for.
     report : callable
         See `Report`.
+    votes : int
+        Looks at each photo (`VAEGAN3D.reconstruct`).
     """
 
     model: Model
@@ -56,6 +58,7 @@ class Setting:
     seed: int
     count: int | None
     report: Report
+    votes: int = 1
 
     @property
     def known(self) -> Dataset:

@@ -13,7 +13,7 @@ from voxgan.models.model import Model, Phase, always
 
 __all__ = ["Model", "Phase", "always", "find", "names"]
 
-_NOT_A_PAPER = ("config", "game", "model")
+_NOT_A_PAPER = ("config", "game", "model", "reconstruction")
 
 
 def names() -> tuple[str, ...]:

@@ -39,7 +39,6 @@ __all__ = [
     "Options",
     "Phase",
     "always",
-    "bernoulli",
     "in_each",
     "make_config",
 ]
@@ -203,6 +202,14 @@ class Model(nn.Module):
     def needs_classes(cls, config: Any) -> bool:
         """Say whether a model with this config is told the class of each shape that it trains on."""
         return getattr(config, "condition", "none") != "none"
+
+    @classmethod
+    def image_size(cls, config: Any) -> int:
+        """Return the side of the photos that a model with this config looks at, in pixels; 0 where it takes none."""
+        return 0
+
+    def begin(self) -> None:
+        """Take over what a new training begins with, where the config says so: called once, on fresh weights."""
 
     @property
     @abstractmethod
@@ -432,7 +439,7 @@ class Model(nn.Module):
         """Make shapes from noise: `decode` of `sample_latents`."""
         return self.decode(self.sample_latents(count, seed, class_name, class_index))
 
-    def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
+    def reconstruct(self, photo: Any, background: Background = "auto", votes: int = 1) -> Shapes:
         """Make shapes from photos, where the model can (`vae_gan3d`)."""
         raise UsageError(f"{self.name} cannot reconstruct from a photo; use a vae_gan3d model, as in load('furniture')")
 
@@ -512,8 +519,3 @@ class Model(nn.Module):
         if self.config.instance_noise > 0:
             packed = packed + self.config.instance_noise * torch.randn_like(packed)
         return packed
-
-
-def bernoulli(logits: Tensor, occupancy: Tensor) -> Tensor:
-    """Return the binary cross-entropy of each voxel, averaged, on logits (B, 1, R, R, R)."""
-    return nn.functional.binary_cross_entropy_with_logits(logits.float(), occupancy.float())

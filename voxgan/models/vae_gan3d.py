@@ -12,16 +12,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from voxgan.draws import moved
+from voxgan.draws import Draws, moved
 from voxgan.errors import ImageError, UsageError, nearest
-from voxgan.models.model import Background, Batch, Config, Model, Phase, bernoulli
-from voxgan.networks import ImageEncoder
+from voxgan.models.model import Background, Batch, Config, Model, Phase
+from voxgan.models.reconstruction import RECONSTRUCTIONS
+from voxgan.networks import IMAGE_ENCODERS, EfficientNetEncoder, ImageEncoder, ShapeEncoder
 from voxgan.voxels import Shapes
 
 __all__ = ["MODEL", "VAEGAN3D", "VAEGANConfig", "kl_divergence"]
 
 _FIRST_LOG_VARIANCE = -4.0
-_RECONSTRUCTIONS = ("l2", "bce_dice")
+_STARTS = ("random", "imagenet")
+_LOOKS = tuple((zoom, mirrored) for zoom in (1.0, 0.9, 1.12, 0.82) for mirrored in (False, True))
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,26 @@ class VAEGANConfig(Config):
 
     Attributes
     ----------
+    image_encoder : {"paper", "efficientnet"}
+        The paper's five convolutions on 256² pixels, or `voxgan.networks.EfficientNetEncoder` on 128².
     encoder_width : int
-        Channels of the image encoder's first convolution; 0 takes `width`.
+        Channels of the image encoder's first convolution; 0 takes `width`, or 32 for ``efficientnet``.
+    encoder_start : {"random", "imagenet"}
+        What the encoder's weights are at first. ``imagenet`` needs the extra of that name, and ``efficientnet`` at
+        width 32, whose batch norm then keeps the statistics of real photos.
     encoder_rate : float
         Adam's rate for the encoder.
-    reconstruction : {"bce_dice", "l2"}
-        ``l2`` is the paper's ‖G(E(y)) − x‖₂; ``bce_dice`` is binary cross-entropy + ½ (1 − dice), which neither
-        drowns thin parts nor rewards an empty grid.
+    reconstruction : str
+        One of `voxgan.models.reconstruction.RECONSTRUCTIONS`. ``l2`` is the paper's ‖G(E(y)) − x‖₂; ``bce_dice`` is
+        binary cross-entropy + ½ (1 − dice), which neither drowns thin parts nor rewards an empty grid.
     reconstruction_weight, kl_weight, adversarial_weight : float
         α2, α1 and the weight of the adversarial term.
+    feature_weight : float
+        Joint only: weight of the mean squared difference between D's last volume on reconstruction and real shape
+        (VAE-GAN's feature matching: Larsen et al. 2016, arXiv:1512.09300, eq. 7); 0 for none.
+    teacher_weight : float
+        Joint only: weight of ‖μ(photo) − μ(shape)‖², where a `voxgan.networks.ShapeEncoder`, the teacher, is trained as
+        the other half of an autoencoder with G (Girdhar et al. 2016, arXiv:1603.08637); 0 for none.
     joint : bool
         Train E and G with one optimiser in one phase; the paper moves E, then G.
     prior_share : float
@@ -46,29 +59,54 @@ class VAEGANConfig(Config):
     """
 
     prior: str = "normal"
+    image_encoder: str = "paper"
     encoder_width: int = 0
+    encoder_start: str = "random"
     encoder_rate: float = 3e-4
     reconstruction: str = "bce_dice"
     reconstruction_weight: float = 1.0
     kl_weight: float = 1e-4
     adversarial_weight: float = 1.0
+    feature_weight: float = 0.0
+    teacher_weight: float = 0.0
     joint: bool = True
     prior_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         super().__post_init__()
-        if self.reconstruction not in _RECONSTRUCTIONS:
-            raise UsageError(
-                f"reconstruction={self.reconstruction!r}; {nearest(self.reconstruction, _RECONSTRUCTIONS)}"
-            )
-        for name in ("encoder_rate", "reconstruction_weight", "kl_weight", "adversarial_weight"):
+        for name, known in (
+            ("image_encoder", tuple(IMAGE_ENCODERS)),
+            ("encoder_start", _STARTS),
+            ("reconstruction", tuple(RECONSTRUCTIONS)),
+        ):
+            if getattr(self, name) not in known:
+                raise UsageError(f"{name}={getattr(self, name)!r}; {nearest(getattr(self, name), known)}")
+        weights = ("reconstruction_weight", "kl_weight", "adversarial_weight", "feature_weight", "teacher_weight")
+        for name in ("encoder_rate", *weights):
             if not 0 <= getattr(self, name) < np.inf:
                 raise UsageError(f"{name}={getattr(self, name)}: expected a number from 0 up")
         if not 0 < self.prior_share <= 1:
             raise UsageError(f"prior_share={self.prior_share}: expected more than 0 and at most 1")
         if self.encoder_width < 0:
             raise UsageError(f"encoder_width={self.encoder_width}: expected 0 or more")
+        if self.teacher_weight > 0 and not self.joint:
+            raise UsageError(f"teacher_weight={self.teacher_weight}: the teacher learns with joint=true only")
+        if self.encoder_start == "imagenet" and (self.image_encoder, self.first_channels) != ("efficientnet", 32):
+            raise UsageError(
+                f"encoder_start=imagenet with image_encoder={self.image_encoder} of width {self.first_channels}: there "
+                "are such weights for image_encoder=efficientnet encoder_width=32 only"
+            )
+        if self.feature_weight > 0 and not (self.joint and self.adversarial_weight > 0):
+            raise UsageError(
+                f"feature_weight={self.feature_weight}: it looks through D's eyes, which are trained with joint=true "
+                "and adversarial_weight above 0 only"
+            )
+
+    @property
+    def first_channels(self) -> int:
+        """Channels of the image encoder's first convolution."""
+        return self.encoder_width or (self.width if self.image_encoder == "paper" else 32)
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -82,9 +120,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
-def _checked(photos: NDArray[Any] | Tensor) -> Tensor:
+def _checked(photos: NDArray[Any] | Tensor, size: int) -> Tensor:
     """Return a batch of pictures as the encoder takes them, or say what is wrong with it."""
-    size = ImageEncoder.image_size
     kind, shape = str(photos.dtype), tuple(photos.shape)
     if shape[1:] != (3, size, size) or not len(photos) or "float" not in kind:
         raise ImageError(f"pictures as {kind} {shape}; expected floats in [0, 1], (B, 3, {size}, {size})")
@@ -94,9 +131,18 @@ def _checked(photos: NDArray[Any] | Tensor) -> Tensor:
     return images
 
 
-def _start_certain(encoder: ImageEncoder) -> None:
+def _looked_at(pictures: Tensor, zoom: float, mirrored: bool) -> Tensor:
+    """Return pictures (B, 3, S, S) from nearer (zoom above 1) or farther, on white, and left to right if mirrored."""
+    place = torch.zeros(len(pictures), 2, 3)
+    place[:, 0, 0], place[:, 1, 1] = (-1 if mirrored else 1) / zoom, 1 / zoom
+    grid = nn.functional.affine_grid(place, list(pictures.shape), align_corners=False)
+    dark = nn.functional.grid_sample(1 - pictures, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return (1 - dark).clamp(0, 1)
+
+
+def _start_certain(encoder: ImageEncoder | EfficientNetEncoder | ShapeEncoder) -> None:
     """Begin with a small, nearly constant variance: at variance 1 the noise drowns all that the photo says."""
-    last = cast(nn.Conv2d, encoder.layers[-1])
+    last = encoder.last
     assert last.bias is not None
     with torch.no_grad():
         last.weight[encoder.latent :] *= 0.01
@@ -125,8 +171,25 @@ class VAEGAN3D(Model):
     def __init__(self, config: VAEGANConfig) -> None:
         super().__init__(config)
         self._make_players()
-        self.encoder = ImageEncoder(config.encoder_width or config.width, config.latent)
+        self.encoder = IMAGE_ENCODERS[config.image_encoder](config.first_channels, config.latent)
         _start_certain(self.encoder)
+        if isinstance(self.encoder, EfficientNetEncoder):
+            self.encoder.keep_statistics = config.encoder_start == "imagenet"
+        if config.teacher_weight > 0:
+            self.teacher = ShapeEncoder(config.resolution, config.discriminator_width or config.width, config.latent)
+            _start_certain(self.teacher)
+
+    @classmethod
+    def image_size(cls, config: VAEGANConfig) -> int:
+        """Return the side of the photos that the encoder looks at, in pixels."""
+        return IMAGE_ENCODERS[config.image_encoder].image_size
+
+    def begin(self) -> None:
+        """Let the encoder begin with what ImageNet's photos have taught, if the config says so."""
+        if self.options.encoder_start == "imagenet":
+            from voxgan.imagenet import imagenet_weights
+
+            cast(EfficientNetEncoder, self.encoder).load_imagenet(imagenet_weights())
 
     @property
     def options(self) -> VAEGANConfig:
@@ -139,6 +202,8 @@ class VAEGAN3D(Model):
         c = self.options
         if c.joint:
             rates = {"encoder": c.encoder_rate, "generator": c.generator_rate}
+            if c.teacher_weight > 0:
+                rates["teacher"] = c.encoder_rate
             if c.adversarial_weight == 0:  # no critic to wait for
                 return (Phase("autoencoder", rates, c.beta1, beta2=c.beta2, optimizer=c.optimizer),)
             return self._discriminator_phase(), self._other_phase("autoencoder", rates)
@@ -158,21 +223,20 @@ class VAEGAN3D(Model):
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return z drawn from q(z|y), (B, L), and its KL to the prior, averaged over the batch."""
-        mean, log_variance = (t.float() for t in self.encoder(batch["image"]))
+        z, kl, batch["photo_means"] = self._drawn(self.encoder(batch["image"]), batch.draws.of("posterior"))
+        return z, kl
+
+    @staticmethod
+    def _drawn(gaussian: tuple[Tensor, Tensor], draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """Return z drawn from an encoder's Gaussians, (B, L), their mean KL to the prior, and their means, (B, L)."""
+        mean, log_variance = (t.float() for t in gaussian)
         log_variance = log_variance.clamp(-20, 20)
-        noise = moved(batch.draws.of("posterior").normal(mean.shape[1]), mean.device)
+        noise = moved(draws.normal(mean.shape[1]), mean.device)
         z = mean + (0.5 * log_variance).exp() * noise
-        return z, kl_divergence(mean, log_variance).mean()
+        return z, kl_divergence(mean, log_variance).mean(), mean
 
     def _reconstruction(self, logits: Tensor, occupancy: Tensor) -> Tensor:
-        probability, real = torch.sigmoid(logits.float()), occupancy.float()
-        if self.options.reconstruction == "l2":
-            norm: Tensor = torch.linalg.vector_norm((probability - real).flatten(1), dim=1)
-            return norm.mean()
-        overlap = (probability * real).flatten(1).sum(1)
-        size = probability.flatten(1).sum(1) + real.flatten(1).sum(1)
-        dice = (2 * overlap + 1) / (size + 1)
-        return bernoulli(logits, occupancy) + 0.5 * (1 - dice.mean())
+        return RECONSTRUCTIONS[self.options.reconstruction](logits, occupancy)
 
     def _from_prior(self, count: int) -> Tensor:
         """Return for which shapes of a batch one is made from the prior, too: whole packs, spread over the batch."""
@@ -194,7 +258,9 @@ class VAEGAN3D(Model):
                 batch["generated"] = self.generator(noise)
             return
         with torch.enable_grad():
-            trained = (self.generator, self.encoder) if self.options.joint else (self.generator,)
+            trained: tuple[nn.Module, ...] = (self.generator, self.encoder) if self.options.joint else (self.generator,)
+            if self.options.teacher_weight > 0:
+                trained = (*trained, self.teacher)
             for network in trained:
                 network.requires_grad_(True)
             noise = self.batch_latents(batch)[self._from_prior(len(batch["occupancy"]))]
@@ -202,9 +268,16 @@ class VAEGAN3D(Model):
                 batch["generated"] = self.generator(noise)
                 return
             z, batch["kl"] = self._encode(batch)
-            logits = self.generator.logits(torch.cat([z, noise]))
-            batch["logits"], generated = torch.split(logits, [len(z), len(noise)])
+            parts = [z, noise]
+            if self.options.teacher_weight > 0:
+                gaussian = self.teacher(batch["occupancy"])
+                taught, batch["teacher_kl"], batch["shape_means"] = self._drawn(gaussian, batch.draws.of("teacher"))
+                parts.append(taught)
+            logits = self.generator.logits(torch.cat(parts))
+            batch["logits"], generated, *rest = torch.split(logits, [len(part) for part in parts])
             batch["generated"] = torch.sigmoid(generated)
+            if rest:
+                batch["teacher_logits"] = rest[0]
 
     def _discriminator_loss(self, batch: Batch) -> dict[str, Tensor]:
         self._forward(batch)
@@ -223,10 +296,27 @@ class VAEGAN3D(Model):
             "reconstruction": self._reconstruction(batch["logits"], batch["occupancy"]),
         }
         total = c.kl_weight * figures["kl"] + c.reconstruction_weight * figures["reconstruction"]
+        if c.teacher_weight > 0:
+            taught = self._reconstruction(batch["teacher_logits"], batch["occupancy"])
+            apart = (batch["photo_means"] - batch["shape_means"].detach()).square().sum(1).mean()
+            figures |= {"teacher": taught, "apart": apart}
+            total = total + c.kl_weight * batch["teacher_kl"] + c.reconstruction_weight * taught
+            total = total + c.teacher_weight * apart
         if c.adversarial_weight > 0:
             figures |= self.generator_terms(batch["generated"], self._opposite(batch))
             total = total + c.adversarial_weight * figures["adversarial"]
+        if c.feature_weight > 0:
+            figures["features"] = self._feature_difference(batch["logits"], batch["occupancy"])
+            total = total + c.feature_weight * figures["features"]
         return {"total": total, **figures}
+
+    def _feature_difference(self, logits: Tensor, occupancy: Tensor) -> Tensor:
+        """Return how far D's last volume on reconstructions is from that on the real shapes."""
+        whole = len(logits) // self.config.pack * self.config.pack
+        made = self.discriminator.features(self.packs(torch.sigmoid(logits.float())[:whole]))
+        with torch.no_grad():
+            real = self.discriminator.features(self.packs(occupancy[:whole].float()))
+        return nn.functional.mse_loss(made, real)
 
     def _encoder_loss(self, batch: Batch) -> dict[str, Tensor]:
         z, kl = self._encode(batch)
@@ -243,28 +333,31 @@ class VAEGAN3D(Model):
         total = c.reconstruction_weight * reconstruction + c.adversarial_weight * adversarial_term
         return {"total": total, "reconstruction": reconstruction, "adversarial": adversarial_term}
 
+    def _pictures(self, photos: Any, background: Background) -> Tensor:
+        """Return photos as the encoder takes them, (B, 3, S, S)."""
+        size = self.image_size(self.options)
+        if isinstance(photos, np.ndarray | Tensor) and photos.ndim == 4:
+            return _checked(photos, size)
+        from voxgan.images import photo
+
+        many = photos if isinstance(photos, Sequence) and not isinstance(photos, str | Path) else [photos]
+        if not len(many):
+            raise ImageError("no picture given; expected one or more")
+        return torch.from_numpy(np.stack([photo(one, size=size, background=background) for one in many]))
+
     def encode(self, photos: Any, background: Background = "auto") -> Tensor:
         """Return the latent means of photos, (B, L).
 
         Parameters
         ----------
         photos : path, picture, array, or a sequence of them
-            See `voxgan.images.photo`; an array (B, 3, 256, 256) in [0, 1] is taken as it is.
+            See `voxgan.images.photo`; an array (B, 3, S, S) in [0, 1] is taken as it is: S is `image_size`.
         background : {"auto", "keep", "remove"}
             What to do with the background.
         """
         if not hasattr(self, "encoder"):
             raise UsageError("these weights hold no image encoder; use a model saved with it, as load('furniture')")
-        if isinstance(photos, np.ndarray | Tensor) and photos.ndim == 4:
-            images = _checked(photos)
-        else:
-            from voxgan.images import photo
-
-            many = photos if isinstance(photos, Sequence) and not isinstance(photos, str | Path) else [photos]
-            if not len(many):
-                raise ImageError("no picture given; expected one or more")
-            size = ImageEncoder.image_size
-            images = torch.from_numpy(np.stack([photo(one, size=size, background=background) for one in many]))
+        images = self._pictures(photos, background)
         with self.sampling():
             mean: Tensor = self.encoder(images.to(self.device))[0]
         return mean.clone()
@@ -289,9 +382,10 @@ class VAEGAN3D(Model):
         cameras = framed(many, random_cameras(len(many), generator).to(self.device))
         views = draw_views(many, cameras, generator).permute(0, 2, 3, 1)
         mirrored = torch.zeros(len(many), dtype=torch.bool, device=self.device)
-        return self.encode(photos(views, None, mirrored, augment=False)).reshape(len(grids), num_views, -1)
+        pictures = photos(views, None, mirrored, augment=False, size=self.image_size(self.options))
+        return self.encode(pictures).reshape(len(grids), num_views, -1)
 
-    def reconstruct(self, photo: Any, background: Background = "auto") -> Shapes:
+    def reconstruct(self, photo: Any, background: Background = "auto", votes: int = 1) -> Shapes:
         """Make one shape for each photo.
 
         Parameters
@@ -299,6 +393,9 @@ class VAEGAN3D(Model):
         photo : path, picture, array, or a sequence of them
         background : {"auto", "keep", "remove"}
             "auto" uses the picture's alpha, or removes a plain background where there is none.
+        votes : int
+            From how many looks at each photo occupancy is averaged: as it is, mirrored, from nearer and from farther,
+            up to 8. Each costs as much as the first.
 
         Returns
         -------
@@ -310,7 +407,16 @@ class VAEGAN3D(Model):
         ImageError, StorageError
             A picture that cannot be used, or not be read.
         """
-        return self.decode(self.encode(photo, background))
+        if not 1 <= votes <= len(_LOOKS):
+            raise UsageError(f"votes={votes}: expected 1 to {len(_LOOKS)}")
+        if votes == 1:
+            return self.decode(self.encode(photo, background))
+        pictures = self._pictures(photo, background)
+        total = np.zeros(1, np.float32)
+        for zoom, mirrored in _LOOKS[:votes]:
+            occupancy = self.decode(self.encode(_looked_at(pictures, zoom, mirrored))).occupancy
+            total = total + (occupancy[:, ::-1] if mirrored else occupancy)
+        return Shapes(np.ascontiguousarray(total / votes))
 
 
 MODEL = VAEGAN3D

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 
 __all__ = ["ImageEncoder"]
@@ -42,6 +44,11 @@ class ImageEncoder(nn.Module):
             fan_in = fan_out
         layers += [nn.Conv2d(fan_in, 2 * latent, 8)]
         self.layers = nn.Sequential(*layers)
+
+    @property
+    def last(self) -> nn.Conv2d:
+        """The layer that gives means and log-variances."""
+        return cast(nn.Conv2d, self.layers[-1])
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance, each (B, L), for RGB images (B, 3, 256, 256) in [0, 1]."""

@@ -24,14 +24,21 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from voxgan import adversarial, presets
-from voxgan.batches import Plan
 from voxgan.checkpoint import find_device
 from voxgan.dataset import Dataset, pack
 from voxgan.draws import Draws
 from voxgan.errors import UsageError
 from voxgan.models.model import Batch, Model
-from voxgan.networks import ImageEncoder
-from voxgan.training.options import Training, check_data, check_options, matrix_precision, resolve, split_options
+from voxgan.training.options import (
+    VIEW_SIZE,
+    Training,
+    asked_resolution,
+    check_data,
+    check_options,
+    matrix_precision,
+    resolve,
+    split_options,
+)
 from voxgan.training.ranks import Ranks
 from voxgan.training.run import keep_freed_memory
 from voxgan.training.step import Stepper
@@ -310,7 +317,7 @@ def _resolved(model: str, data: str | Path, ranks: int, options: Mapping[str, An
     config, training = split_options(kind, merged)
     group = Ranks(0, ranks, find_device(training.device))
     check_options(config, training, group)
-    with Dataset(data, "train", wanted or None) as dataset:
+    with Dataset(data, "train", wanted or None, resolution=asked_resolution(merged)) as dataset:
         from_data: dict[str, Any] = {} if "resolution" in merged else {"resolution": dataset.resolution}
         if not wanted:
             from_data["classes"] = tuple(dataset.classes)
@@ -439,7 +446,8 @@ def _random_batch(model: Model, count: int) -> Batch:
     occupancy = (torch.rand(count, 1, side, side, side, device=device) < 0.1).float()
     batch = Batch(Draws(0, count), occupancy=occupancy, label=torch.zeros(count, dtype=torch.long, device=device))
     if "image" in model.conditions:
-        batch["image"] = torch.rand(count, 3, ImageEncoder.image_size, ImageEncoder.image_size, device=device)
+        size = model.image_size(model.config)
+        batch["image"] = torch.rand(count, 3, size, size, device=device)
     return batch
 
 
@@ -469,10 +477,7 @@ def _try_step(found: _Resolved, count: int) -> float:
     with torch.random.fork_rng(devices=forked), matrix_precision(training.precision):
         keep_freed_memory()
         torch.manual_seed(0)
-        images = "none"
-        if "image" in found.kind.conditions:
-            images = "stored" if training.views == "auto" else training.views
-        plan = Plan(images, training.augment, training.turns, training.shift)
+        plan = training.plan(found.kind, found.config)
         stepper = Stepper(found.kind(found.config), training, Ranks(0, 1, device), plan)
         box = torch.zeros(count, side, side, side, dtype=torch.uint8)
         box[:, side // 3 : -side // 3, side // 3 : -side // 3, side // 4 : -side // 4] = 1
@@ -480,9 +485,11 @@ def _try_step(found: _Resolved, count: int) -> float:
             "packed": torch.from_numpy(pack(box.numpy())),
             "label": torch.zeros(count, dtype=torch.long),
         }
-        if images == "stored":
-            size = ImageEncoder.image_size
-            raw["views"] = torch.randint(256, (count, size, size, 4), dtype=torch.uint8)
+        if plan.images == "stored":
+            shape = (count, VIEW_SIZE, VIEW_SIZE, 4)
+            raw["views"] = torch.randint(256, shape, dtype=torch.uint8)
+            if plan.photos == "randomised":
+                raw["others"] = raw["views"][:, None].expand(-1, 2, -1, -1, -1)
         spent: list[float] = []
         while len(spent) < 2 or (sum(spent) + max(spent) < _TRIAL_SECONDS and len(spent) < 20):
             if len(spent) == 1 and spent[0] > _TRIAL_SECONDS:

@@ -17,6 +17,7 @@ import torch
 
 from voxgan import adversarial, models, presets
 from voxgan.adversarial.schedule import CriticSchedule
+from voxgan.batches import Plan
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, MissingExtraError, UsageError, nearest
 from voxgan.models.model import Config, Model, make_config
@@ -24,7 +25,19 @@ from voxgan.networks.forms import has_bfloat16
 from voxgan.training.ranks import Ranks
 from voxgan.voxels import FILL
 
-__all__ = ["Training", "check_data", "check_options", "matrix_precision", "resolve", "split_options"]
+__all__ = [
+    "VIEW_SIZE",
+    "Training",
+    "asked_resolution",
+    "check_data",
+    "check_options",
+    "matrix_precision",
+    "resolve",
+    "split_options",
+]
+
+VIEW_SIZE = 256
+"""Side of the views that a data set stores, in pixels."""
 
 _PRECISIONS = ("auto", "bf16", "fp32", "tf32")
 
@@ -58,6 +71,9 @@ class Training:
         memory for a part, not for the whole. Batch norm sees a part at a time.
     seed : int
         Of weights, data order, augmentation and noise.
+    start : str
+        A model to begin with, shipped or a folder: what fits of its weights is taken over
+        (`voxgan.training.start`). So a model of twice the resolution need not begin with nothing.
     precision : {"fp32", "tf32", "bf16", "auto"}
         bf16 computes convolutions in bfloat16; weights, losses and batch statistics stay in single precision. tf32
         rounds the factors of products to 10 bits on NVIDIA GPUs. "auto" is bf16 on devices that have it, else fp32,
@@ -77,6 +93,9 @@ class Training:
     views : {"auto", "stored", "drawn"}
         Photos: the data set's views, or drawn from the grids on the training's device, new ones in each step;
         "auto" takes the data set's where it has some.
+    photos : {"plain", "randomised"}
+        How photos are varied where `augment` is on: a little, or in all that a real one may differ in
+        (`voxgan.domain_randomisation`).
     loaders : int
         Processes that read batches ahead; 0 reads in the training's own. The batches are the same for any number.
     cosine : bool
@@ -97,6 +116,7 @@ class Training:
     batch: int = 16
     accumulate: int = 1
     seed: int = 0
+    start: str = ""
     precision: str = "fp32"
     checkpointing: bool = False
     sync_batch_norm: bool = False
@@ -105,6 +125,7 @@ class Training:
     turns: int = 1
     shift: int = 0
     views: str = "auto"
+    photos: str = "plain"
     loaders: int = 0
     cosine: bool = False
     save_every: int = 500
@@ -136,6 +157,8 @@ class Training:
             raise UsageError(f"turns={self.turns}: expected 1, 2 or 4")
         if self.views not in ("auto", "stored", "drawn"):
             raise UsageError(f"views={self.views!r}: expected auto, stored or drawn")
+        if self.photos not in ("plain", "randomised"):
+            raise UsageError(f"photos={self.photos!r}: expected plain or randomised")
         if self.loaders > 256:
             raise UsageError(f"loaders={self.loaders}: expected at most 256 processes")
         if not 0 <= self.average < 1:
@@ -157,6 +180,21 @@ class Training:
             return self
         return dataclasses.replace(self, precision="bf16" if has_bfloat16(device) else "fp32")
 
+    def plan(self, kind: type[Model], config: Any) -> Plan:
+        """Return what the batches of a model of this kind are made of."""
+        images = "none"
+        if "image" in kind.conditions:
+            images = "stored" if self.views == "auto" else self.views
+        return Plan(
+            images,
+            self.augment,
+            self.photos,
+            kind.image_size(config),
+            self.turns,
+            self.shift,
+            tuple(config.classes),
+        )
+
 
 def split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, Training]:
     """Sort options into the model's and the training's."""
@@ -164,6 +202,13 @@ def split_options(kind: type[Model], options: Mapping[str, Any]) -> tuple[Any, T
     training = make_config(Training, {key: value for key, value in options.items() if key in own})
     config = make_config(kind.Config, {k: v for k, v in options.items() if k not in own}, tuple(own))
     return config, training
+
+
+def asked_resolution(options: Mapping[str, Any]) -> int | None:
+    """Return the resolution that is asked for among options; None where the data set's is to be taken."""
+    return (
+        int(make_config(Config, {"resolution": options["resolution"]}).resolution) if "resolution" in options else None
+    )
 
 
 def resolve(model: str, options: Mapping[str, Any]) -> tuple[type[Model], dict[str, Any], tuple[str, ...]]:
@@ -261,19 +306,15 @@ def check_data(kind: type[Model], config: Any, training: Training, dataset: Data
         raise UsageError(
             f"{ranks.count} ranks for {len(dataset)} shapes in {dataset.path}: start at most as many ranks"
         )
-    if config.resolution != dataset.resolution:
-        raise DatasetError(
-            f"{dataset.path}: its grids are {dataset.resolution}³, the model's {config.resolution}³; "
-            f"drop resolution={config.resolution} or prepare the data at it"
-        )
     if kind.needs_classes(config):
         _check_classes(config.classes, dataset)
     room = int(dataset.resolution * (1 - FILL) / 2)
     if training.shift > room:
         raise UsageError(f"shift={training.shift}: shapes have {room} free cells around them at {dataset.resolution}³")
     photos = "image" in kind.conditions
-    if training.views != "auto" and not photos:
-        raise UsageError(f"views={training.views}: {kind.name} learns from shapes alone; leave it out")
+    for name, usual in (("views", "auto"), ("photos", "plain")):
+        if getattr(training, name) != usual and not photos:
+            raise UsageError(f"{name}={getattr(training, name)}: {kind.name} learns from shapes alone; leave it out")
     if photos:
         if training.turns > 1 or training.shift:
             raise UsageError(
@@ -286,8 +327,8 @@ def check_data(kind: type[Model], config: Any, training: Training, dataset: Data
                 f"{dataset.path}: has no rendered views, which {kind.name} learns from; prepare it with --views 24, "
                 "or draw them while training with views=drawn"
             )
-        if dataset.image_size != 256:
-            raise DatasetError(f"{dataset.path}: its views are {dataset.image_size} pixels wide, expected 256")
+        if dataset.image_size != VIEW_SIZE:
+            raise DatasetError(f"{dataset.path}: its views are {dataset.image_size} pixels wide, expected {VIEW_SIZE}")
 
 
 def _check_classes(classes: tuple[str, ...], dataset: Dataset) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from voxgan import __version__, checkpoint, models
-from voxgan.batches import Plan, step_seed
+from voxgan.batches import step_seed
 from voxgan.checkpoint import (
     describe,
     load_state,
@@ -53,11 +53,20 @@ from voxgan.files import check_output, exclusive, sweep_temporaries, write_json
 from voxgan.loader import load_batches, readers_watched
 from voxgan.models.model import Model, make_config
 from voxgan.samples import samples
-from voxgan.training.options import Training, check_data, check_options, matrix_precision, resolve, split_options
+from voxgan.training.options import (
+    Training,
+    asked_resolution,
+    check_data,
+    check_options,
+    matrix_precision,
+    resolve,
+    split_options,
+)
 from voxgan.training.ranks import Ranks, joined, told_once
 from voxgan.training.record import Record, read_log
 from voxgan.training.report import write_report
 from voxgan.training.signs import TrainingWarning, Watch
+from voxgan.training.start import take_over
 from voxgan.training.step import Figures, Stepper
 
 __all__ = ["Report", "resume", "train"]
@@ -122,7 +131,7 @@ def train(
             if ranks.first:
                 _refuse_former(out)
             check_options(*split_options(kind, merged), ranks)
-            dataset = held.enter_context(Dataset(data, "train", wanted or None))
+            dataset = held.enter_context(Dataset(data, "train", wanted or None, resolution=asked_resolution(merged)))
             merged.setdefault("resolution", dataset.resolution)
             merged["classes"] = wanted or tuple(dataset.classes)
             config, training = split_options(kind, merged)
@@ -130,6 +139,9 @@ def train(
             check_data(kind, config, training, dataset, ranks)
             torch.manual_seed(step_seed(training.seed, -1))
             network = kind(config)
+            taken = take_over(network, training.start) if training.start else ()
+            if "encoder" not in taken:
+                network.begin()
             facts = {
                 "preset": model,
                 "data": str(Path(data).resolve()),
@@ -157,7 +169,8 @@ def train(
         held.enter_context(run)
         with ranks.together():
             run.open_record(0)
-            run.tell(0, "started", f"{training.steps} steps of {training.batch} shapes on {_where(ranks)}")
+            begins = f", with {' and '.join(taken)} of {training.start}" if taken else ""
+            run.tell(0, "started", f"{training.steps} steps of {training.batch} shapes on {_where(ranks)}{begins}")
         return run.go(0)
 
 
@@ -217,7 +230,9 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
             if facts.get("ranks", 1) == ranks.count:
                 held.enter_context(_threads(facts.get("threads")))
             facts |= {"ranks": ranks.count, "threads": torch.get_num_threads(), "machine": _machine(ranks)}
-            dataset = held.enter_context(Dataset(facts["data"], "train", network.config.classes or None))
+            dataset = held.enter_context(
+                Dataset(facts["data"], "train", network.config.classes or None, resolution=network.config.resolution)
+            )
             check_data(type(network), network.config, training, dataset, ranks)
             if facts.setdefault("fingerprint", dataset.fingerprint()) != dataset.fingerprint():
                 raise DatasetError(
@@ -372,10 +387,7 @@ class _Run:
     ) -> None:
         self.ranks = ranks
         self.data, self.training, self.folder, self.facts, self.report = data, training, folder, facts, report
-        images = "none"
-        if "image" in model.conditions:
-            images = "stored" if training.views == "auto" else training.views
-        self.plan = Plan(images, training.augment, training.turns, training.shift, model.config.classes)
+        self.plan = training.plan(type(model), model.config)
         self.diversity = Diversity(data, self.plan, training.seed)
         keep_freed_memory()
         with self.ranks.watched():

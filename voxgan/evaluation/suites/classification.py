@@ -55,7 +55,7 @@ def lacking(setting: Setting) -> str | None:
         return "classification needs scikit-learn"
     if why := setting.lacking():
         return why
-    with Dataset(setting.test.path, "test") as test:
+    with Dataset(setting.test.path, "test", resolution=setting.test.resolution) as test:
         return None if len(np.unique(test.labels)) > 1 else f"{test.path.name} has test shapes of one class only"
 
 
@@ -86,7 +86,11 @@ def run(setting: Setting) -> Suite:
     """
     svm = _svm()
     setting.require_resolution()
-    with Dataset(setting.test.path, "test") as test, Dataset(setting.known.path, "train") as known:
+    side = setting.test.resolution
+    with (
+        Dataset(setting.test.path, "test", resolution=side) as test,
+        Dataset(setting.known.path, "train", resolution=side) as known,
+    ):
         return _scored(replace(setting, test=test, train=known), svm)
 
 

@@ -98,7 +98,7 @@ def _from_renderings(setting: Setting) -> Suite:
         real = test.occupancy(rows[part]) > 0
         for view in range(views):
             pictures = _pictures(setting, rows[part], real, view)
-            found = setting.model.reconstruct(pictures).occupancy
+            found = setting.model.reconstruct(pictures, votes=setting.votes).occupancy
             _score(scores[setting.name], part, found, real, setting.seed, view, views)
         mean = np.stack([means[label].occupancy for label in labels[part]])
         levels = np.array([means[label].level for label in labels[part]])
@@ -255,7 +255,7 @@ def _sheets(setting: Setting, rows: NDArray[np.int64], scores: NDArray[np.float6
     for name, places in ranked(scores).items():
         real = setting.test.occupancy(rows[places]) > 0
         pictures = _pictures(setting, rows[places], real, 0)
-        found = setting.model.reconstruct(pictures).occupancy
+        found = setting.model.reconstruct(pictures, votes=setting.votes).occupancy
         pixels = (pictures.transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
         title = f"The {name} by IoU, from left to right: picture, reconstruction, real shape"
         sheets.append(Sheet(f"reconstruction_{name}", title, functools.partial(beside, pixels, found, real)))
