@@ -22,6 +22,7 @@ _TIGHT = 0.4  # of the others: those without that margin
 _SMALL = 32  # side at which shadows and hulls are computed
 _BOOKS = 20  # stripes across, in
 _SHELVES = 5  # rows
+_PATCHES = 2  # plain things that may lie before the object
 
 
 class _Dice:
@@ -52,8 +53,8 @@ def randomised(
 
     Nearly a third show the whole object on one colour, as after its background was removed. The others are crops
     about its box, at times cut off, of another shape than square and then laid on white, with things behind and
-    before it, with what looks like books in its holes, and a shadow at its foot. All vary in tone, contrast,
-    saturation, sharpness, grain, and compression.
+    before it, with what looks like books in its holes, plain patches, and a shadow at its foot. All vary in tone,
+    contrast, saturation, sharpness, grain, and compression.
 
     Parameters
     ----------
@@ -96,6 +97,8 @@ def randomised(
         for sizes, heights, share in (((0.25, 0.7), (0.5, 1.1), 0.25), ((0.1, 0.35), (0.1, 0.9), 0.3)):
             before = _strewn(layers[-1], sizes, heights, size, dice)
             picture = _over(picture, before, dice.chance(share) & ~cut_out)
+    for _ in range(_PATCHES):
+        picture = _patched(picture, dice.chance(0.3) & ~cut_out, dice)
     picture = _stored(_seen(picture, dice), dice)
     return torch.where(inside | cut_out, picture, 1.0)
 
@@ -157,6 +160,17 @@ def _over(below: Tensor, layer: Tensor, there: Tensor | None = None) -> Tensor:
     if there is not None:
         colour, alpha = colour * there, alpha * there
     return below * (1 - alpha) + colour
+
+
+def _patched(picture: Tensor, there: Tensor, dice: _Dice) -> Tensor:
+    """Lay a rectangle or an ellipse of one colour, shaded from top to bottom, over some pictures: boxes, pillows."""
+    line = torch.linspace(-1, 1, picture.shape[-1], device=picture.device)
+    across = (line - dice.uniform(-0.9, 0.9)) / dice.uniform(0.05, 0.35)
+    down = (line[:, None] - dice.uniform(-0.9, 0.9)) / dice.uniform(0.05, 0.35)
+    power = torch.where(dice.chance(0.5), 2.0, 8.0)
+    covered = (across.abs() ** power + down.abs() ** power < 1) & there
+    shade = (1 + dice.uniform(-0.4, 0.4) * down.clamp(-1, 1)) * dice.uniform(0, 1, 3, 1, 1)
+    return torch.where(covered, shade.clamp(0, 1), picture)
 
 
 def _background(backgrounds: Tensor | None, count: int, size: int, dice: _Dice) -> Tensor:

@@ -19,6 +19,7 @@ from voxgan.draws import Draws
 from voxgan.errors import InputError, MissingExtraError, UsageError
 from voxgan.loader import load_batches
 from voxgan.models.model import Batch, Config, Model, in_each, make_config
+from voxgan.models.reconstruction import levelled
 from voxgan.models.vae_gan3d import VAEGANConfig, _looked_at, kl_divergence
 from voxgan.training import Training
 from voxgan.training.ranks import ALONE
@@ -467,3 +468,13 @@ def test_teacher_and_generator_learn_to_give_shapes_back(tiny_data: Path) -> Non
         figures = [step_of(run, data, step) for step in range(30)]
     taught = [f["autoencoder.teacher"] for f in figures]
     assert taught[-1] < 0.6 * taught[0]
+
+
+def test_probabilities_are_levelled_where_cross_entropy_alone_was_learnt() -> None:
+    plain, calibrated = (make("vae_gan3d", reconstruction=name) for name in ("bce_dice", "bce"))
+    z = plain.sample_latents(2, seed=0)
+    raw = plain.decode(z).occupancy
+    np.testing.assert_allclose(calibrated.decode(z).occupancy, levelled(raw), atol=1e-6)
+    photo = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    both = (plain.reconstruct(photo, votes=2).occupancy, calibrated.reconstruct(photo, votes=2).occupancy)
+    np.testing.assert_allclose(both[1], levelled(both[0]), atol=1e-6)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from voxgan.models.reconstruction import RECONSTRUCTIONS, bernoulli
+from voxgan.models.reconstruction import RECONSTRUCTIONS, bernoulli, levelled
 
 # Two shapes of eight cells; p = ½ everywhere in the first, all right and sure in the second.
 REAL = torch.tensor([[1.0, 1, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 1, 1]]).reshape(2, 1, 2, 2, 2)
@@ -72,3 +73,48 @@ def test_finite_and_with_a_gradient_where_all_is_wrong(name: str, logit: float) 
 def test_half_precision_logits_are_summed_in_single() -> None:
     logits, real = torch.randn(2, 1, 8, 8, 8), (torch.rand(2, 1, 8, 8, 8) < 0.3).float()
     assert bernoulli(logits.bfloat16(), real).dtype == torch.float32
+
+
+# ------------------------------------------------------------------------------------------------- levels
+def doubtful(seed: int) -> np.ndarray:
+    """Return probabilities as a cautious model gives them: high inside a block, fading around it."""
+    rng = np.random.default_rng(seed)
+    where = np.stack(np.meshgrid(*[np.arange(16)] * 3, indexing="ij"))
+    distance = np.abs(where - rng.uniform(5, 10, (3, 1, 1, 1))).max(0)
+    return (0.6 * np.exp(-np.maximum(distance - 2, 0) / 2)).astype(np.float32)[None]
+
+
+def test_levels_give_the_highest_iou_with_shapes_drawn_from_the_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(3):
+        p = doubtful(seed)
+        real = rng.random((200, *p.shape[1:])) < p
+        ious = {}
+        for level in np.linspace(0.02, 0.6, 30):
+            made = p >= level
+            ious[level] = float(((made & real).sum((1, 2, 3)) / np.maximum((made | real).sum((1, 2, 3)), 1)).mean())
+        made = levelled(p) >= 0.5
+        found = float(((made & real).sum((1, 2, 3)) / (made | real).sum((1, 2, 3))).mean())
+        at_half = p >= 0.5
+        assert found > max(ious.values()) - 0.005
+        assert found > ((at_half & real).sum((1, 2, 3)) / (at_half | real).sum((1, 2, 3))).mean() + 0.05
+
+
+def test_levels_keep_the_order_and_the_range() -> None:
+    p = doubtful(0)
+    moved = levelled(p)
+    assert moved.dtype == np.float32 and moved.min() >= 0 and moved.max() <= 1
+    order = np.argsort(p.ravel(), kind="stable")
+    assert (np.diff(moved.ravel()[order]) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "grid", [np.zeros((1, 8, 8, 8)), np.ones((1, 8, 8, 8)), np.eye(8)[None, :, :, None] * np.ones(8)]
+)
+def test_levels_leave_what_is_certain(grid: np.ndarray) -> None:
+    np.testing.assert_array_equal(levelled(grid.astype(np.float32)), grid)
+
+
+def test_each_shape_has_its_own_level() -> None:
+    both = levelled(np.concatenate([doubtful(0), doubtful(1)]))
+    np.testing.assert_array_equal(both, np.concatenate([levelled(doubtful(0)), levelled(doubtful(1))]))

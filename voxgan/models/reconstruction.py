@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-__all__ = ["RECONSTRUCTIONS", "bernoulli"]
+__all__ = ["RECONSTRUCTIONS", "bernoulli", "levelled"]
 
 _INSIDE = 3.0  # weight of a cell that is inside against one outside, in "weighted_bce"
 _MISSED = 0.7  # of Tversky's index: what is missing costs more than what is too much
@@ -19,7 +21,7 @@ def bernoulli(logits: Tensor, occupancy: Tensor) -> Tensor:
     """Return the binary cross-entropy of each voxel, averaged, on logits (B, 1, R, R, R).
 
     Its minimum is the probability of each voxel: what average precision asks for, and blurred where a photo leaves
-    doubt.
+    doubt; `levelled` makes shapes of it.
     """
     return binary_cross_entropy_with_logits(logits.float(), occupancy.float())
 
@@ -72,3 +74,49 @@ RECONSTRUCTIONS: Final[dict[str, Callable[[Tensor, Tensor], Tensor]]] = {
 ``bce_dice``              ``bce`` + ½ ``dice``
 ========================= ==========================================================================================
 """
+
+_LEVELS = 256  # steps of probability that are told apart
+_LOWEST = 0.02  # a level further down would be noise
+
+
+def levelled(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Move each shape's log-odds so that ½ is the level at which its IoU with the real shape is expected to be highest.
+
+    Where p are probabilities, the cells of at least t have about the expected IoU
+    J = Σ_{p ≥ t} p / (Σ p + Σ_{p ≥ t} (1 − p)). It is highest at t = J / (1 + J), half of the expected dice (Lipton et
+    al. 2014, arXiv:1402.1892): below ½ wherever there is doubt, and a leg that may be here or there is kept rather than
+    lost. The order of a shape's cells, and with it average precision, stays.
+
+    Parameters
+    ----------
+    probability : array, (B, R, R, R)
+        In [0, 1].
+
+    Returns
+    -------
+    array, (B, R, R, R)
+        In [0, 1]; 0 and 1 stay. A shape whose best level is ½ is not changed.
+
+    Examples
+    --------
+    >>> doubtful = np.full((1, 4, 4, 4), 0.01, np.float32)
+    >>> doubtful[0, :2] = 0.4
+    >>> bool((levelled(doubtful)[0, :2] >= 0.5).all() and (levelled(doubtful)[0, 2:] < 0.1).all())
+    True
+    """
+    moved = np.empty_like(probability)
+    for shape, into in zip(probability, moved, strict=True):
+        level = _best_level(shape)
+        # σ(logit p − logit t) without logarithms
+        into[:] = shape * (1 - level) / (shape * (1 - level) + (1 - shape) * level)
+    return moved
+
+
+def _best_level(probability: NDArray[np.float32]) -> float:
+    """Return the level of the highest expected IoU."""
+    steps = np.minimum((probability.ravel() * _LEVELS).astype(np.int64), _LEVELS - 1)
+    count = np.bincount(steps, minlength=_LEVELS)[::-1].cumsum()[::-1]
+    total = np.bincount(steps, probability.ravel(), _LEVELS)[::-1].cumsum()[::-1]
+    expected = total / np.maximum(total[0] + count - total, 1e-9)
+    best = float(expected.max())
+    return max(best / (1 + best), _LOWEST)

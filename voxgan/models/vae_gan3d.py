@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from voxgan.draws import Draws, moved
 from voxgan.errors import ImageError, UsageError, nearest
 from voxgan.models.model import Background, Batch, Config, Model, Phase
-from voxgan.models.reconstruction import RECONSTRUCTIONS
+from voxgan.models.reconstruction import RECONSTRUCTIONS, levelled
 from voxgan.networks import IMAGE_ENCODERS, EfficientNetEncoder, ImageEncoder, ShapeEncoder
 from voxgan.voxels import Shapes
 
@@ -414,9 +414,20 @@ class VAEGAN3D(Model):
         pictures = self._pictures(photo, background)
         total = np.zeros(1, np.float32)
         for zoom, mirrored in _LOOKS[:votes]:
-            occupancy = self.decode(self.encode(_looked_at(pictures, zoom, mirrored))).occupancy
+            occupancy = super().decode(self.encode(_looked_at(pictures, zoom, mirrored))).occupancy
             total = total + (occupancy[:, ::-1] if mirrored else occupancy)
-        return Shapes(np.ascontiguousarray(total / votes))
+        return self._levelled(Shapes(np.ascontiguousarray(total / votes)))
+
+    def decode(self, z: Tensor | NDArray[Any]) -> Shapes:
+        """Turn latents into shapes, as every model does; see `Model.decode`.
+
+        Where reconstruction was by cross-entropy alone, occupancy is a probability, and blurred where there is doubt:
+        then it is `voxgan.models.reconstruction.levelled`.
+        """
+        return self._levelled(super().decode(z))
+
+    def _levelled(self, shapes: Shapes) -> Shapes:
+        return Shapes(levelled(shapes.occupancy)) if self.options.reconstruction == "bce" else shapes
 
 
 MODEL = VAEGAN3D
