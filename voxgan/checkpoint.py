@@ -29,6 +29,7 @@ from voxgan import models
 from voxgan.class_latents import ClassLatents
 from voxgan.errors import CheckpointError, InputError, StorageError, UsageError
 from voxgan.files import atomic_write, sha256, sweep_temporaries, write_json
+from voxgan.hub import fetched, is_hub_name
 from voxgan.models.model import Model, make_config
 
 __all__ = [
@@ -88,6 +89,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _folder_of(name: str | Path) -> Path:
+    if is_hub_name(name):
+        return fetched(str(name))
     path = Path(name)
     try:
         path.exists()
@@ -103,7 +106,10 @@ def _folder_of(name: str | Path) -> Path:
         if path.suffix.lower() in _PICKLES:
             raise CheckpointError(f"{path}: a pickled checkpoint, which can run code; voxgan loads safetensors folders")
         raise CheckpointError(f"{path}: a file; expected a folder with config.json, or one of {', '.join(shipped())}")
-    raise StorageError(f"no model {str(name)!r}: neither a folder nor one of the shipped ({', '.join(shipped())})")
+    raise StorageError(
+        f"no model {str(name)!r}: neither a folder nor one of the shipped ({', '.join(shipped())}); of the hub, write "
+        "hub:OWNER/NAME"
+    )
 
 
 def read_config(name: str | Path) -> tuple[Path, dict[str, Any]]:
@@ -220,12 +226,12 @@ def _read_class_latents(folder: Path, entry: Mapping[str, Any], latent: int) -> 
 
 
 def load(name: str | Path = "furniture", device: str | torch.device = "cpu", precision: str = "fp32") -> Model:
-    """Load a model: a shipped one by its name, or a run or model folder.
+    """Load a model: a shipped one by its name, a run or model folder, or one of the hub.
 
     Parameters
     ----------
     name : str or path
-        For instance "furniture" or "runs/mine".
+        For instance "furniture", "runs/mine", or "hub:OWNER/NAME" (`voxgan.hub`).
     device : str or torch.device
         Where its weights go.
     precision : {"fp32", "bf16"}
