@@ -152,7 +152,9 @@ def test_reconstruct_two_photos_of_one_name(voxgan: Any, vae: Path, photo: Path,
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / photo.name
     Image.new("RGB", (40, 40), "blue").save(other)
-    done = voxgan("reconstruct", photo, other, "-m", vae, "-o", tmp_path / "out", "--background", "keep")
+    done = voxgan(
+        "reconstruct", photo, other, "-m", vae, "-o", tmp_path / "out", "--background", "keep", "--votes", "2"
+    )
     assert done.status == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["chair_000.obj", "chair_001.obj"]
 
@@ -279,6 +281,7 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["reconstruct", "-o", "OUT/a.obj"], "photo"),
         (["reconstruct", "PHOTO", "-m", "GAN", "-o", "OUT/a.obj"], "gan3d cannot reconstruct"),
         (["reconstruct", "PHOTO", "-m", "VAE", "-o", "OUT/a.obj", "--background", "blur"], "blur"),
+        (["reconstruct", "PHOTO", "-m", "VAE", "-o", "OUT/a.obj", "--votes", "9"], "votes=9: expected 1 to 8"),
         (["reconstruct", "PHOTO", "PHOTO", "-m", "VAE", "-o", "OUT/a.obj"], "2 shapes for the one file"),
         (["interpolate", "-m", "GAN", "-o", "OUT/a.gif", "--steps", "1"], "steps=1"),
         (["interpolate", "-m", "GAN", "-o", "OUT/a.gif", "--steps", "0"], "steps=0"),
