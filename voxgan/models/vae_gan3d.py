@@ -39,6 +39,8 @@ class VAEGANConfig(Config):
     encoder_start : {"random", "imagenet"}
         What the encoder's weights are at first. ``imagenet`` needs the extra of that name, and ``efficientnet`` at
         width 32, whose batch norm then keeps the statistics of real photos.
+    encoder_frozen : int
+        How many of that network's 17 layers, from the picture on, stay as ImageNet has left them.
     encoder_rate : float
         Adam's rate for the encoder.
     reconstruction : str
@@ -62,6 +64,7 @@ class VAEGANConfig(Config):
     image_encoder: str = "paper"
     encoder_width: int = 0
     encoder_start: str = "random"
+    encoder_frozen: int = 0
     encoder_rate: float = 3e-4
     reconstruction: str = "bce_dice"
     reconstruction_weight: float = 1.0
@@ -101,6 +104,11 @@ class VAEGANConfig(Config):
             raise UsageError(
                 f"feature_weight={self.feature_weight}: it looks through D's eyes, which are trained with joint=true "
                 "and adversarial_weight above 0 only"
+            )
+
+        if self.encoder_frozen and (self.encoder_start != "imagenet" or not 0 <= self.encoder_frozen <= 17):
+            raise UsageError(
+                f"encoder_frozen={self.encoder_frozen}: expected 0, or with encoder_start=imagenet up to 17 layers"
             )
 
     @property
@@ -175,6 +183,7 @@ class VAEGAN3D(Model):
         _start_certain(self.encoder)
         if isinstance(self.encoder, EfficientNetEncoder):
             self.encoder.keep_statistics = config.encoder_start == "imagenet"
+            self.encoder.frozen = config.encoder_frozen
         if config.teacher_weight > 0:
             self.teacher = ShapeEncoder(config.resolution, config.discriminator_width or config.width, config.latent)
             _start_certain(self.teacher)

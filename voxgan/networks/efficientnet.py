@@ -84,6 +84,8 @@ class EfficientNetEncoder(nn.Module):
     keep_statistics : bool
         Leave batch norm's statistics as they are while the rest is trained: what real photos have taught stays. The
         hidden layers learn theirs all the same.
+    frozen : int
+        So many of the backbone's 17 layers, from the picture on, are not trained, and cost a forward pass only.
 
     Examples
     --------
@@ -94,6 +96,7 @@ class EfficientNetEncoder(nn.Module):
 
     image_size = 128
     keep_statistics = False
+    frozen = 0
 
     def __init__(self, width: int = _WIDTH, latent: int = 200) -> None:
         super().__init__()
@@ -152,6 +155,8 @@ class EfficientNetEncoder(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance, each (B, L), for RGB images (B, 3, 128, 128) in [0, 1]."""
         x = (image * 2 - 1).contiguous(memory_format=torch.channels_last)
-        seen = self.squeeze(self.backbone(x)).contiguous().flatten(1)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            x = self.backbone[: self.frozen](x)
+        seen = self.squeeze(self.backbone[self.frozen :](x)).contiguous().flatten(1)
         mean, log_variance = self.last(self.hidden(seen)).chunk(2, dim=1)
         return mean, log_variance
