@@ -281,6 +281,7 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["reconstruct", "-o", "OUT/a.obj"], "photo"),
         (["reconstruct", "PHOTO", "-m", "GAN", "-o", "OUT/a.obj"], "gan3d cannot reconstruct"),
         (["reconstruct", "PHOTO", "-m", "VAE", "-o", "OUT/a.obj", "--background", "blur"], "blur"),
+        (["generate", "-m", "GAN", "-o", "OUT/a.obj", "--whole", "2"], "whole=2.0: expected a share from 0 to 1"),
         (["reconstruct", "PHOTO", "-m", "VAE", "-o", "OUT/a.obj", "--votes", "9"], "votes=9: expected 1 to 8"),
         (["reconstruct", "PHOTO", "PHOTO", "-m", "VAE", "-o", "OUT/a.obj"], "2 shapes for the one file"),
         (["interpolate", "-m", "GAN", "-o", "OUT/a.gif", "--steps", "1"], "steps=1"),

@@ -108,6 +108,9 @@ def generate(
         str | None, Parameter(name="--class", help="Only this class, of those that voxgan info MODEL can sample.")
     ] = None,
     class_index: Annotated[Whole | None, Parameter(help="The same by its place in that list, from 0.")] = None,
+    whole: Annotated[
+        float, Parameter(help="Draw again what has less than this share of its cells in one part, as in 0.95.")
+    ] = 0.0,
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
     if count < 1:
@@ -115,7 +118,7 @@ def generate(
     _check_seed(seed)
     targets, _ = plan(writing, [f"shape_{i:03d}" for i in range(count)])
     network = _load(model)
-    z = network.sample_latents(count, seed, class_name, class_index)
+    z = network.sample_latents(count, seed, class_name, class_index, whole)
     check_writable(writing, targets)
     export_all(cleaned(network.decode(z), writing), targets, writing)
 
@@ -433,6 +436,9 @@ def evaluate(
         ),
     ] = None,
     votes: Annotated[Whole, Parameter(help="reconstruction: looks at each photo, 1 to 8.")] = 1,
+    whole: Annotated[
+        float, Parameter(help="generation: draw again what has less than this share of its cells in one part.")
+    ] = 0.0,
     seed: Seed = 0,
 ) -> None:
     """Score a model on unseen shapes:  voxgan evaluate chairs-gan3d chairs.h5 --suite generation --html chairs.html.
@@ -457,7 +463,18 @@ def evaluate(
 
     stages = Stages()
     try:
-        found = run(model, data, suite, train=train, quick=quick, count=count, seed=seed, report=stages, votes=votes)
+        found = run(
+            model,
+            data,
+            suite,
+            train=train,
+            quick=quick,
+            count=count,
+            seed=seed,
+            report=stages,
+            votes=votes,
+            whole=whole,
+        )
     finally:
         stages.close()
     print(found, flush=True)

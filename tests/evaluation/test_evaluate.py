@@ -22,6 +22,7 @@ from voxgan.evaluation.result import KINDS
 from voxgan.evaluation.setting import Setting, pieces, same
 from voxgan.models import find
 from voxgan.models.model import Model
+from voxgan.voxels import Shapes
 
 
 def evaluated(model: Model, data: Path, suite: str, **options: Any) -> Evaluation:
@@ -185,6 +186,23 @@ def test_data_of_twice_the_resolution_are_halved(gan: Model, data: Path, tmp_pat
     assert halved["generation"].tables == coarse["generation"].tables
     assert (coarse.facts["stored_resolution"], halved.facts["stored_resolution"]) == (16, 32)
     assert halved.facts["resolution"] == 16
+
+
+def test_samples_in_pieces_can_be_left_out(conditional: Model, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of shattered samples falls to nothing where a model can do otherwise, in all classes."""
+
+    def decode(self: Model, z: torch.Tensor) -> Shapes:
+        grids = np.zeros((len(z), 16, 16, 16), np.float32)
+        grids[:, 2:8, 2:8, 2:12] = 1
+        grids[(z[:, 0] > 0.5).numpy(), 10:14, 10:14, 2:8] = 1
+        return Shapes(grids)
+
+    monkeypatch.setattr(type(conditional), "decode", decode)
+    plain, whole = (voxgan.evaluate(conditional, data, "generation", whole=share) for share in (0.0, 0.95))
+    assert plain.score("generation", "alone", "shattered") > 0.2
+    assert whole.score("generation", "alone", "shattered") == 0
+    assert whole["generation"].facts["whole"] == 0.95 and "were drawn again" in str(whole)
+    assert "were drawn again" not in str(plain)
 
 
 def test_other_classes(data: Path) -> None:

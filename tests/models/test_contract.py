@@ -24,6 +24,7 @@ from voxgan.models.vae_gan3d import VAEGANConfig, _looked_at, kl_divergence
 from voxgan.training import Training
 from voxgan.training.ranks import ALONE
 from voxgan.training.step import Stepper
+from voxgan.voxels import Shapes
 
 
 def stepper_of(model: Model, batch: int = 4) -> Stepper:
@@ -483,3 +484,44 @@ def test_probabilities_are_levelled_where_cross_entropy_alone_was_learnt() -> No
     photo = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     both = (plain.reconstruct(photo, votes=2).occupancy, calibrated.reconstruct(photo, votes=2).occupancy)
     np.testing.assert_allclose(both[1], levelled(both[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"condition": "projection"}])
+def test_shapes_in_pieces_are_drawn_again(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where z begins with a positive number, this model makes two blocks, else one."""
+    model = make("gan3d", prior="normal", **options)
+
+    def decode(self: Model, z: Tensor) -> Shapes:
+        grids = np.zeros((len(z), 16, 16, 16), np.float32)
+        grids[:, 2:6, 2:6, 2:6] = 1
+        grids[(z[:, 0] > 0).numpy(), 9:12, 9:12, 9:12] = 1  # 27 of 91 cells
+        return Shapes(grids)
+
+    monkeypatch.setattr(type(model), "decode", decode)
+    plain, whole = model.sample_latents(40, seed=3), model.sample_latents(40, seed=3, whole=0.9)
+    assert 5 < int((plain[:, 0] > 0).sum()) < 35 and not bool((whole[:, 0] > 0).any())
+    kept = plain[:, 0] <= 0
+    assert torch.equal(plain[kept], whole[kept])
+    assert torch.equal(whole, model.sample_latents(40, seed=3, whole=0.9))
+    assert torch.equal(plain, model.sample_latents(40, seed=3, whole=0.7))  # 64 of 91 cells are .703
+    assert len({tuple(row.tolist()) for row in whole}) == 40
+    if options:
+        named = model.sample_latents(10, seed=1, class_name="table", whole=0.9)
+        assert bool((named[:, -1] == 1).all())
+    assert model.generate(5, seed=0, whole=0.9).occupancy[:, 9:12].sum() == 0
+    for share in (-0.1, 1.1):
+        with pytest.raises(UsageError, match=f"whole={share}: expected a share from 0 to 1"):
+            model.sample_latents(2, whole=share)
+
+
+def test_a_model_that_makes_nothing_whole_does_not_draw_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("gan3d")
+    calls: list[int] = []
+
+    def decode(self: Model, z: Tensor) -> Shapes:
+        calls.append(len(z))
+        return Shapes(np.zeros((len(z), 16, 16, 16), np.float32))
+
+    monkeypatch.setattr(type(model), "decode", decode)
+    assert len(model.sample_latents(3, seed=0, whole=0.5)) == 3
+    assert len(calls) == 20

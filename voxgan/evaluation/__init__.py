@@ -40,6 +40,7 @@ def evaluate(
     seed: int = 0,
     report: Report | None = None,
     votes: int = 1,
+    whole: float = 0.0,
 ) -> Evaluation:
     """Score a model on shapes that it did not see.
 
@@ -64,6 +65,8 @@ def evaluate(
         Told what is being done, how much of it is done, and of how much.
     votes : int
         For reconstruction: looks at each photo (`VAEGAN3D.reconstruct`).
+    whole : float
+        For generation: samples whose largest part holds less than this share are drawn again (`Model.sample_latents`).
 
     Returns
     -------
@@ -123,7 +126,7 @@ def evaluate(
                 f"{known.path} holds {known.mode} shapes and {test.path} {test.mode} ones; "
                 "expected both solid, or both surfaces"
             )
-        setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent, votes)
+        setting = Setting(loaded, name, test, known, quick, int(seed), count, report or _silent, votes, whole)
         found, left_out = [], {}
         for key, module in modules.items():
             if asked is None and (why := reasons[key] or module.lacking(setting)):

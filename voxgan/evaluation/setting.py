@@ -48,6 +48,8 @@ class Setting:
         See `Report`.
     votes : int
         Looks at each photo (`VAEGAN3D.reconstruct`).
+    whole : float
+        Share of a sample that must hang together (`Model.sample_latents`).
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Setting:
     count: int | None
     report: Report
     votes: int = 1
+    whole: float = 0.0
 
     @property
     def known(self) -> Dataset:

@@ -47,6 +47,7 @@ Background = Literal["auto", "keep", "remove"]
 Figures = Mapping[str, float]
 
 _MAX_BATCH = 32
+_DRAWS = 20  # of a latent, where shapes have to be whole
 
 
 class Batch(dict[str, Tensor]):
@@ -304,6 +305,7 @@ class Model(nn.Module):
         seed: int | None = None,
         class_name: str | None = None,
         class_index: int | None = None,
+        whole: float = 0.0,
     ) -> Tensor:
         """Draw latents: from the prior, or from `class_latents` where the model has them.
 
@@ -317,6 +319,9 @@ class Model(nn.Module):
             Only of this class, one of `classes`; without it, of any, each as often as the others.
         class_index : int, optional
             The same by its place in `classes`.
+        whole : float
+            Draw again, up to 20 times, where the largest connected part of the shape holds less than this share of its
+            cells: rejection sampling, for shapes to be used. 0 takes what comes. It costs a `decode` of each draw.
 
         Returns
         -------
@@ -325,24 +330,44 @@ class Model(nn.Module):
         Raises
         ------
         UsageError
-            For a count below 1, a seed of too many bits, or a class that the model cannot choose.
+            For a count below 1, a seed of too many bits, a class that the model cannot choose, or a share outside
+            [0, 1].
         """
         if not isinstance(count, int | np.integer) or count < 1:
             raise UsageError(f"{count!r} shapes asked for; expected a whole number from 1 up")
         if seed is not None and not -(2**63) <= int(seed) < 2**63:
             raise UsageError(f"seed={seed}: expected a number of at most 63 bits")
+        if not 0 <= whole <= 1:
+            raise UsageError(f"whole={whole}: expected a share from 0 to 1")
         chosen = self._class_index(class_name, class_index)
         source = torch.Generator()
         if seed is None:
             source.seed()
         else:
             source.manual_seed(seed)
-        if self.class_latents is None:
-            z = self.draw_latents(count, source)
-            if not self.conditional:
-                return z
-            return torch.cat([z, self._named(self._labels(count, chosen, source)).to(z)], dim=1)
-        return self.class_latents.sample(self._labels(count, chosen, source), source).to(self.device)
+        z = self._drawn(count, chosen, source)
+        for _ in range(_DRAWS if whole else 0):
+            broken = self._in_pieces(z, whole)
+            if not len(broken):
+                break
+            z[broken] = self._drawn(len(broken), chosen, source)
+        return z
+
+    def _drawn(self, count: int, chosen: int | None, source: torch.Generator) -> Tensor:
+        """Return latents of one class, or of any."""
+        if self.class_latents is not None:
+            return self.class_latents.sample(self._labels(count, chosen, source), source).to(self.device)
+        z = self.draw_latents(count, source)
+        if not self.conditional:
+            return z
+        return torch.cat([z, self._named(self._labels(count, chosen, source)).to(z)], dim=1)
+
+    def _in_pieces(self, z: Tensor, least: float) -> Tensor:
+        """Return which latents give shapes whose largest part holds less than this share."""
+        from voxgan.metrics.failures import largest_part
+
+        shares = [largest_part(shape) for shape in self.decode(z).occupancy]
+        return torch.tensor([place for place, share in enumerate(shares) if share < least], dtype=torch.long)
 
     def _labels(self, count: int, chosen: int | None, source: torch.Generator) -> Tensor:
         """Return one class for all, or any for each, (count,)."""
@@ -435,9 +460,10 @@ class Model(nn.Module):
         seed: int | None = None,
         class_name: str | None = None,
         class_index: int | None = None,
+        whole: float = 0.0,
     ) -> Shapes:
         """Make shapes from noise: `decode` of `sample_latents`."""
-        return self.decode(self.sample_latents(count, seed, class_name, class_index))
+        return self.decode(self.sample_latents(count, seed, class_name, class_index, whole))
 
     def reconstruct(self, photo: Any, background: Background = "auto", votes: int = 1) -> Shapes:
         """Make shapes from photos, where the model can (`vae_gan3d`)."""

@@ -232,11 +232,11 @@ class VAEGAN3D(Model):
 
     def _encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return z drawn from q(z|y), (B, L), and its KL to the prior, averaged over the batch."""
-        z, kl, batch["photo_means"] = self._drawn(self.encoder(batch["image"]), batch.draws.of("posterior"))
+        z, kl, batch["photo_means"] = self._posterior(self.encoder(batch["image"]), batch.draws.of("posterior"))
         return z, kl
 
     @staticmethod
-    def _drawn(gaussian: tuple[Tensor, Tensor], draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    def _posterior(gaussian: tuple[Tensor, Tensor], draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """Return z drawn from an encoder's Gaussians, (B, L), their mean KL to the prior, and their means, (B, L)."""
         mean, log_variance = (t.float() for t in gaussian)
         log_variance = log_variance.clamp(-20, 20)
@@ -280,7 +280,7 @@ class VAEGAN3D(Model):
             parts = [z, noise]
             if self.options.teacher_weight > 0:
                 gaussian = self.teacher(batch["occupancy"])
-                taught, batch["teacher_kl"], batch["shape_means"] = self._drawn(gaussian, batch.draws.of("teacher"))
+                taught, batch["teacher_kl"], batch["shape_means"] = self._posterior(gaussian, batch.draws.of("teacher"))
                 parts.append(taught)
             logits = self.generator.logits(torch.cat(parts))
             batch["logits"], generated, *rest = torch.split(logits, [len(part) for part in parts])

@@ -108,6 +108,8 @@ def run(setting: Setting) -> Suite:
     real = _measured(setting, "test shapes", "oracle", _read(setting.test, test_rows))
     labels = setting.labels_of(setting.test)[test_rows]
     notes: list[str] = []
+    if setting.whole:
+        notes.append(f"Samples with less than {setting.whole:.0%} of their cells in one part were drawn again.")
     sampled = _samples(setting, labels, count, notes)
     train_rows = _training_rows(setting, labels, count, notes)
     noise = noise_like(real.grids, count, setting.seed)
@@ -131,6 +133,7 @@ def run(setting: Setting) -> Suite:
     ]
     facts = {
         "samples": count,
+        "whole": setting.whole,
         "test_shapes": len(test_rows),
         "points_of_a_shape": NUM_POINTS,
         "features": len(real.features[0]),
@@ -149,15 +152,15 @@ def _samples(setting: Setting, labels: NDArray[np.int64], count: int, notes: lis
     model, side = setting.model, setting.model.config.resolution
     own = {same(name): name for name in model.classes}
     asked = [own.get(same(setting.test.classes[label])) for label in in_proportion(labels, count, setting.seed)]
-    z = model.sample_latents(count, setting.seed)
+    z = model.sample_latents(count, setting.seed, whole=setting.whole)
     there = set(map(same, setting.names_of(labels)))
     if len(own) > 1 and all(asked):
         for place, name in enumerate(sorted(set(filter(None, asked)))):
             rows = np.flatnonzero([name == one for one in asked])
-            if model.conditional:
+            if model.conditional and not setting.whole:
                 z[rows] = model.with_class(z[rows], name)
             else:
-                z[rows] = model.sample_latents(len(rows), setting.seed + place, name)
+                z[rows] = model.sample_latents(len(rows), setting.seed + place, name, whole=setting.whole)
     elif others := sorted({same(name) for name in model.config.classes} - there):
         notes.append(f"{setting.name} was trained on {', '.join(others)} as well, and cannot be asked for the data's.")
     grids = np.empty((count, side, side, side), bool)
