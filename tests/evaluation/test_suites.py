@@ -15,6 +15,7 @@ from voxgan.errors import DatasetError
 from voxgan.evaluation import photos as photo_rule
 from voxgan.evaluation.floors import mean_shape
 from voxgan.evaluation.suites.classification import discriminator_features
+from voxgan.metrics.alignment import filling
 from voxgan.metrics.iou import iou
 from voxgan.models.model import Model
 from voxgan.networks import DISCRIMINATORS
@@ -164,10 +165,12 @@ def test_photos_are_scored_by_the_papers_rule(
 ) -> None:
     with Dataset(photos, "test") as test:
         real = test.occupancy(range(len(test)))
-    turned = real.transpose(0, 2, 3, 1)[:, ::-1]  # found, but turned and mirrored
+    turned = real.transpose(0, 2, 3, 1)[:, ::-1]  # found, but turned and mirrored, and as large as a data set's shapes
+    large = np.stack([filling(grid, 20) >= 0.5 for grid in turned]).repeat(3, 1).repeat(3, 2).repeat(3, 3)
+    large = np.pad(large, ((0, 0), (2, 2), (2, 2), (2, 2)))
     monkeypatch.setattr(photo_rule, "_RANDOM", 1)
     monkeypatch.setattr(
-        type(photo_model), "reconstruct", lambda self, photo, background="auto", votes=1: Oracle(turned)(self, photo)
+        type(photo_model), "reconstruct", lambda self, photo, background="auto", votes=1: Oracle(large)(self, photo)
     )
     found = voxgan.evaluate(photo_model, photos, "reconstruction", train=data)
     assert found["reconstruction"].facts["protocol"] == "photos, aligned"
