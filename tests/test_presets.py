@@ -44,6 +44,10 @@ WORDS = {  # what a field of type str may say
     "views": ("auto", "stored", "drawn"),
     "device": ("auto", "cpu"),
 }
+GO_ALONG: dict[str, dict[str, Any]] = {  # what has to be changed with it
+    "image_encoder": {"encoder_start": "random", "encoder_frozen": 0},
+    "encoder_start": {"encoder_frozen": 0},
+}
 NUMBERS = {  # bounds of what is not "from 1 up", or "from 0 to below 1"
     "resolution": st.sampled_from([16, 32, 64, 128]),
     "width": st.integers(1, 256).map(lambda half: 2 * half),
@@ -209,7 +213,7 @@ def test_what_is_given_overrides_a_preset(name: str) -> None:
             other = next(word for word in WORDS[key] if word != value)
         else:
             other = value + 2 if isinstance(value, int) else value / 3 + 0.0007
-        kind, merged, _ = resolve(name, {key: str(other)})
+        kind, merged, _ = resolve(name, {key: str(other), **GO_ALONG.get(key, {})})
         config, training = split_options(kind, merged)
         assert kind is models.find(model)
         assert getattr(config if hasattr(config, key) else training, key) == other != value
