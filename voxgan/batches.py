@@ -22,9 +22,20 @@ from voxgan.draws import Draws, moved
 from voxgan.errors import DatasetError
 from voxgan.models.model import Batch
 
-_OTHERS = 2  # views of other shapes for each randomised photo
+__all__ = [
+    "OTHERS",
+    "Plan",
+    "finish_batch",
+    "make_batch",
+    "order",
+    "photos",
+    "read_batch",
+    "step_seed",
+    "unpack_on_device",
+]
 
-__all__ = ["Plan", "finish_batch", "make_batch", "order", "photos", "read_batch", "step_seed", "unpack_on_device"]
+OTHERS = 2
+"""Views of other shapes that come with each randomised photo."""
 
 
 def step_seed(seed: int, step: int, attempt: int = 0, rank: int = 0) -> int:
@@ -134,9 +145,9 @@ def read_batch(
         chosen = random.integers(data.num_backgrounds, size=count)[part]
         raw["backgrounds"] = torch.from_numpy(data.backgrounds(chosen.tolist()))
     if plan.images == "stored" and plan.augment and plan.photos == "randomised":
-        shapes, which = (random.integers(most, size=(count, _OTHERS))[part] for most in (len(data), data.num_views))
+        shapes, which = (random.integers(most, size=(count, OTHERS))[part] for most in (len(data), data.num_views))
         others = data.views(shapes.ravel().tolist(), which.ravel().tolist())
-        raw["others"] = torch.from_numpy(others.reshape(-1, _OTHERS, *others.shape[1:]))
+        raw["others"] = torch.from_numpy(others.reshape(-1, OTHERS, *others.shape[1:]))
     return raw
 
 

@@ -378,6 +378,11 @@ class Dataset:
             return np.zeros((len(self.rows), 0, 7), np.float32)
         return np.asarray(self._column("cameras")[self.rows])
 
+    @property
+    def of_photos(self) -> bool:
+        """Whether the views are photos: pictures whose cameras nobody knows."""
+        return bool(np.isnan(self.cameras()).any())
+
     def set_aside(self) -> list[tuple[str, str]]:
         """Return source and reason of what could not become a shape when the file was prepared."""
         if not self.num_aside:

@@ -40,6 +40,10 @@ class _Dice:
     def chance(self, share: float) -> Tensor:
         return self.uniform(0, 1) < share
 
+    def sign(self) -> Tensor:
+        """Return −1 or 1 for each picture, (B, 1)."""
+        return torch.where(self.uniform(0, 1, 1) < 0.5, -1.0, 1.0)
+
 
 def randomised(
     views: Tensor,
@@ -142,12 +146,17 @@ def _crop(thing: Tensor, cut_out: Tensor, size: int, dice: _Dice) -> tuple[Tenso
     turn = 0.05 * dice.normal(1)
     turn = torch.where(whole, 0.4 * turn, turn)
     cosine, sine = turn.cos() * half, turn.sin() * half
-    place = torch.stack([cosine, -sine, middle[:, :1], sine, cosine, middle[:, 1:]], dim=2).reshape(-1, 2, 3)
+    place = _affine(cosine, -sine, middle[:, :1], sine, cosine, middle[:, 1:])
     line = (torch.arange(size, device=thing.device) + 0.5) * (2 / size) - 1
     across, down = (middle[:, axis, None] + half * line for axis in (0, 1))  # the crop does not turn with the object
     columns = (across > crop[:, :1]) & (across < crop[:, 2:3])
     rows = (down > crop[:, 1:2]) & (down < crop[:, 3:])
     return place, (rows[:, :, None] & columns[:, None, :])[:, None]
+
+
+def _affine(*numbers: Tensor) -> Tensor:
+    """Return affine maps (B, 2, 3) of six numbers (B, 1) each, row by row."""
+    return torch.stack(numbers, dim=2).reshape(-1, 2, 3)
 
 
 def _placed(picture: Tensor, place: Tensor, size: int, padding: str = "zeros") -> Tensor:
@@ -179,13 +188,13 @@ def _patched(picture: Tensor, there: Tensor, dice: _Dice) -> Tensor:
 def _background(backgrounds: Tensor | None, count: int, size: int, dice: _Dice) -> Tensor:
     """Return a part of each background, mirrored at times; one colour where there are none."""
     zoom, high = dice.uniform(0.35, 1.0, 1), dice.uniform(0.8, 1.2, 1)
-    flip = torch.where(dice.uniform(0, 1, 1) < 0.5, -1.0, 1.0)
+    flip = dice.sign()
     aside = dice.uniform(-1, 1, 2)
     if backgrounds is None:
         return dice.uniform(0, 1, 3, 1, 1).expand(count, 3, size, size)
     zero = torch.zeros_like(zoom)
     middle = aside * (1 - zoom)
-    place = torch.stack([zoom * flip, zero, middle[:, :1], zero, zoom * high, middle[:, 1:]], dim=2).reshape(-1, 2, 3)
+    place = _affine(zoom * flip, zero, middle[:, :1], zero, zoom * high, middle[:, 1:])
     return _placed(backgrounds.permute(0, 3, 1, 2).float() / 255, place, size, "reflection")
 
 
@@ -195,10 +204,10 @@ def _strewn(things: Tensor, sizes: tuple[float, float], heights: tuple[float, fl
     half = (box[:, 2:] - box[:, :2]).amax(1, keepdim=True) / 2 / dice.uniform(*sizes, 1)
     middle = (box[:, :2] + box[:, 2:]) / 2
     target = 2 * torch.cat([dice.uniform(0, 1, 1), dice.uniform(*heights, 1)], dim=1) - 1
-    flip = torch.where(dice.uniform(0, 1, 1) < 0.5, -1.0, 1.0)
+    flip = dice.sign()
     zero = torch.zeros_like(half)
     across, down = middle[:, :1] - half * flip * target[:, :1], middle[:, 1:] - half * target[:, 1:]
-    place = torch.stack([half * flip, zero, across, zero, half, down], dim=2).reshape(-1, 2, 3)
+    place = _affine(half * flip, zero, across, zero, half, down)
     placed = _placed(things, place, size)
     tone = dice.uniform(0.4, 1.4) * (1 + 0.25 * dice.normal(3, 1, 1))
     return torch.cat([placed[:, :3] * tone, placed[:, 3:]], dim=1)

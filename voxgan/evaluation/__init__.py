@@ -175,8 +175,8 @@ def _open(path: str | Path, split: str, model: Model) -> Dataset:
 def _opened(path: str | Path, split: str, classes: list[str] | None, model: Model) -> Dataset:
     """Open a data set at the model's resolution, where its own is that doubled; the shapes of photos as they are."""
     data = Dataset(path, split, classes)
-    wanted, photos = model.config.resolution, bool(np.isnan(data.cameras()).any())
-    if photos or data.resolution not in (2 * wanted, 4 * wanted, 8 * wanted):
+    wanted = model.config.resolution
+    if data.of_photos or data.resolution not in (2 * wanted, 4 * wanted, 8 * wanted):
         return data
     data.close()
     return Dataset(path, split, classes, resolution=wanted)

@@ -346,8 +346,9 @@ class Model(nn.Module):
         else:
             source.manual_seed(seed)
         z = self._drawn(count, chosen, source)
+        broken = torch.arange(count)
         for _ in range(_DRAWS if whole else 0):
-            broken = self._in_pieces(z, whole)
+            broken = broken[self._in_pieces(z[broken], whole)]  # what was whole stays so, and is not decoded again
             if not len(broken):
                 break
             z[broken] = self._drawn(len(broken), chosen, source)

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from voxgan import adversarial, presets
+from voxgan.batches import OTHERS
 from voxgan.checkpoint import find_device
 from voxgan.dataset import Dataset, pack
 from voxgan.draws import Draws
@@ -489,7 +490,7 @@ def _try_step(found: _Resolved, count: int) -> float:
             shape = (count, VIEW_SIZE, VIEW_SIZE, 4)
             raw["views"] = torch.randint(256, shape, dtype=torch.uint8)
             if plan.photos == "randomised":
-                raw["others"] = raw["views"][:, None].expand(-1, 2, -1, -1, -1)
+                raw["others"] = raw["views"][:, None].expand(-1, OTHERS, -1, -1, -1)
         spent: list[float] = []
         while len(spent) < 2 or (sum(spent) + max(spent) < _TRIAL_SECONDS and len(spent) < 20):
             if len(spent) == 1 and spent[0] > _TRIAL_SECONDS:

@@ -152,9 +152,10 @@ def _samples(setting: Setting, labels: NDArray[np.int64], count: int, notes: lis
     model, side = setting.model, setting.model.config.resolution
     own = {same(name): name for name in model.classes}
     asked = [own.get(same(setting.test.classes[label])) for label in in_proportion(labels, count, setting.seed)]
-    z = model.sample_latents(count, setting.seed, whole=setting.whole)
+    by_class = len(own) > 1 and all(asked)
+    z = model.sample_latents(count, setting.seed, whole=0.0 if by_class else setting.whole)
     there = set(map(same, setting.names_of(labels)))
-    if len(own) > 1 and all(asked):
+    if by_class:
         for place, name in enumerate(sorted(set(filter(None, asked)))):
             rows = np.flatnonzero([name == one for one in asked])
             if model.conditional and not setting.whole:

@@ -79,7 +79,7 @@ def run(setting: Setting) -> Suite:
 
 def _of_photos(setting: Setting) -> bool:
     """Say whether the pictures are photos, of which nobody knows where they were taken from."""
-    return bool(np.isnan(setting.test.cameras()).any())
+    return setting.test.of_photos
 
 
 def _from_renderings(setting: Setting) -> Suite:
