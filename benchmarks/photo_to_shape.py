@@ -1,7 +1,7 @@
-"""What helps from photo to shape: losses, encoders, teachers, photos, each changed alone, for the same number of steps.
+"""What helps from photo to shape: losses, encoders, teachers, photos, each changed alone, for as many photos.
 
     python benchmarks/photo_to_shape.py furniture64.h5 ikea64.h5 --test modelnet64.h5 --out runs/photos
-                                        [--steps 300] [--arms all] [--part 1/2]
+                                        [--steps 600] [--arms all] [--part 1/2]
     python benchmarks/photo_to_shape.py furniture64.h5 ikea64.h5 --out runs/photos --table [--json]
 
 Each run is the preset ``vae_gan3d`` at 32³ with the options of ``BASE``, of which an arm changes some. Where a run
@@ -26,15 +26,18 @@ BASE: dict[str, Any] = {
     "resolution": 32,
     "image_encoder": "efficientnet",
     "encoder_start": "imagenet",
-    "encoder_rate": 3e-4,
+    "encoder_frozen": 6,
+    "encoder_rate": 1.5e-4,
+    "generator_rate": 1e-3,
     "reconstruction": "bce",
     "kl_weight": 1e-5,
     "adversarial_weight": 0.0,
     "photos": "randomised",
-    "batch": 24,
+    "batch": 12,
     "average": 0.99,
+    "cosine": True,
     "sample_every": 0,
-    "save_every": 100,
+    "save_every": 200,
 }
 ARMS: dict[str, dict[str, Any]] = {
     "base": {},
@@ -45,9 +48,19 @@ ARMS: dict[str, dict[str, Any]] = {
     "staged": {"joint": False, "adversarial_weight": 0.01},
     "kl_0": {"kl_weight": 0.0},
     "kl_1e-4": {"kl_weight": 1e-4},
+    "batch_24": {"batch": 24, "steps": 300},
+    "rate_5e-5": {"encoder_rate": 5e-5},
+    "rate_3e-4": {"encoder_rate": 3e-4},
+    "frozen_0": {"encoder_frozen": 0},
+    "frozen_12": {"encoder_frozen": 12},
     "plain_photos": {"photos": "plain"},
-    "random_start": {"encoder_start": "random"},
-    "paper_encoder": {"image_encoder": "paper", "encoder_start": "random", "encoder_rate": 1.5e-4, "encoder_width": 32},
+    "random_start": {"encoder_start": "random", "encoder_frozen": 0},
+    "paper_encoder": {
+        "image_encoder": "paper",
+        "encoder_start": "random",
+        "encoder_frozen": 0,
+        "encoder_width": 32,
+    },
 }
 
 
@@ -60,7 +73,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     if (folder / "resume.json").exists():
         voxgan.resume(folder)
     else:
-        voxgan.train("vae_gan3d", arguments.data, folder, steps=arguments.steps, **{**BASE, **ARMS[name]})
+        voxgan.train("vae_gan3d", arguments.data, folder, **{"steps": arguments.steps, **BASE, **ARMS[name]})
     minutes = round((time.process_time() - began) / 60, 1)
     views = voxgan.evaluate(folder, arguments.test or arguments.data, "reconstruction", quick=True)
     photos = voxgan.evaluate(folder, arguments.photos, "reconstruction", train=arguments.data, quick=True)
@@ -92,7 +105,7 @@ def main() -> int:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--test", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--arms", default="all")
     parser.add_argument("--part", default="1/1")
     parser.add_argument("--table", action="store_true")

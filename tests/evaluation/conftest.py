@@ -54,6 +54,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("data") / "photos.h5", 0, 3, 1, photos=True)
 
 
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shapes of each class in each split, with a view of 256² pixels each."""
+    return write(tmp_path_factory.mktemp("data") / "rendered.h5", 2, 2, 1)
+
+
 @pytest.fixture
 def gan() -> Model:
     kind = find("gan3d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,11 @@ def test_a_model_that_knows_all_has_full_marks(photo_model: Model, data: Path, m
         floor = found.score("reconstruction", "whole", column, "class's mean shape")
         assert abs(floor - best) > abs(found.score("reconstruction", "whole", column) - best), column
     assert found["reconstruction"].facts["shapes"] == 16
+
+
+def test_views_are_made_as_large_as_the_encoder_takes_them(rendered: Path, photo_model: Model) -> None:
+    smaller = type(photo_model)(replace(photo_model.config, image_encoder="efficientnet")).eval()  # 128²
+    assert voxgan.evaluate(smaller, rendered, "reconstruction")["reconstruction"].facts["views"] == 1
 
 
 def test_floors_are_those_by_hand(photo_model: Model, data: Path) -> None:

@@ -59,7 +59,7 @@ def test_statistics_of_the_backbone_are_kept_and_those_of_the_head_learnt() -> N
     assert not torch.equal(before["backbone.0.norm.running_mean"], network.state_dict()["backbone.0.norm.running_mean"])
 
 
-def test_dropout_and_norms_rest_outside_training() -> None:
+def test_norms_rest_outside_training() -> None:
     network = EfficientNetEncoder(width=8).eval()
     pictures = torch.rand(3, 3, 128, 128)
     with torch.no_grad():

@@ -23,7 +23,7 @@ _STAGES = (
 )
 _WIDTH = 32  # of the published network's first convolution
 _EPSILON = 1e-3  # of batch norm, as the published weights were trained
-_SQUEEZED, _HIDDEN, _DROPOUT = 128, 512, 0.2
+_SQUEEZED, _HIDDEN = 128, 512
 
 
 def _padded(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -110,11 +110,9 @@ class EfficientNetEncoder(nn.Module):
         self.backbone = nn.Sequential(*layers)
         self.squeeze = nn.Sequential(nn.Conv2d(last, _SQUEEZED, 1, bias=False), nn.BatchNorm2d(_SQUEEZED), nn.ReLU())
         self.hidden = nn.Sequential(
-            nn.Dropout(_DROPOUT),
             nn.Linear(_SQUEEZED * (self.image_size // 32) ** 2, _HIDDEN, bias=False),
             nn.BatchNorm1d(_HIDDEN),
             nn.ReLU(),
-            nn.Dropout(_DROPOUT),
         )
         self.last = nn.Linear(_HIDDEN, 2 * latent)
 

@@ -150,7 +150,7 @@ def _from_renderings(setting: Setting) -> Suite:
 
 
 def _pictures(setting: Setting, rows: NDArray[np.int64], real: NDArray[np.bool_], view: int) -> NDArray[np.float32]:
-    """Return one view on white of each shape, (B, 3, S, S) in [0, 1]."""
+    """Return one view on white of each shape, (B, 3, S, S) in [0, 1], as large as the model takes it."""
     if setting.test.num_views:
         views = torch.from_numpy(setting.test.views(rows.tolist(), [view] * len(rows)))
     else:
@@ -163,7 +163,10 @@ def _pictures(setting: Setting, rows: NDArray[np.int64], real: NDArray[np.bool_]
             camera = framed(grid[None], random_cameras(1, generator))
             drawn.append(draw_views(grid[None], camera, generator).permute(0, 2, 3, 1))
         views = torch.cat(drawn)
-    images: NDArray[np.float32] = photos(views, None, torch.zeros(len(rows), dtype=torch.bool), augment=False).numpy()
+    model = setting.model
+    size = model.image_size(model.config)
+    unmirrored = torch.zeros(len(rows), dtype=torch.bool)
+    images: NDArray[np.float32] = photos(views, None, unmirrored, augment=False, size=size).numpy()
     return images
 
 
