@@ -125,7 +125,7 @@ def _hutch(dice: Dice, width: float, rear: float, height: float) -> Parts:
 
 def table(dice: Dice) -> Parts:
     """A table: dining, round, coffee, console or side, upon one of many bases."""
-    kind = dice.pick("dining", "dining", "dining", "round", "round", "coffee", "coffee", "console", "side")
+    kind = dice.pick(*["dining"] * 3, *["round"] * 2, *["coffee"] * 4, "console", "side")
     low, high = {"coffee": (0.35, 0.5), "side": (0.45, 0.62), "console": (0.74, 0.9)}.get(kind, (0.7, 0.78))
     height = dice.size(low, high)
     depth = {
@@ -143,14 +143,14 @@ def table(dice: Dice) -> Parts:
     under, thick = height - board + 0.005, dice.size(0.045, 0.1) * min(1.0, height / 0.6, depth / 0.6)
     roundness = dice.size(0.05, 0.5)
     parts = [flat_top(width, depth, (height - board, height), style, roundness)]
-    inset = dice.pick(0.0, 0.02, 0.06, 0.12) * depth + thick / 2
+    inset = dice.pick(*(0.0, 0.0, 0.02, 0.06) if kind == "coffee" else (0.0, 0.02, 0.06, 0.12)) * depth + thick / 2
     if style == "rounded":
         inset += 0.3 * roundness * depth
     x, y = width / 2 - inset, depth / 2 - inset
     if style == "oval":
         x, y, thick = width * 0.3, depth * 0.3, 0.8 * thick
     bases = (
-        ["legs"] * 5 + ["A", "T", "loop", "slab", "X"]
+        ["legs"] * (9 if kind == "coffee" else 5) + ["A", "T", "loop", "slab", "X"]
         if style != "oval"
         else ["legs"] * 3 + ["pedestal"] * 3 + ["crossfoot", "loop"]
     )
@@ -179,7 +179,7 @@ def table(dice: Dice) -> Parts:
             parts.append(turned(column, x=at, sides=20))
         return parts
     if base == "legs":
-        shelf = dice.chance(0.5 if kind in ("coffee", "side", "console") else 0.12)
+        shelf = dice.chance({"coffee": 0.6, "side": 0.5, "console": 0.5}.get(kind, 0.12))
         braced = not shelf and dice.chance(0.15)
         parts += four_legs(dice, x, y, under, thick, plain=shelf or braced)
         apron = dice.chance(0.55)
