@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from voxgan.dataset import Dataset, unpack
-from voxgan.domain_randomisation import randomised
+from voxgan.domain_randomisation import premultiplied, randomised
 from voxgan.draws import Draws, moved
 from voxgan.errors import DatasetError
 from voxgan.models.model import Batch
@@ -293,12 +293,10 @@ def photos(
         large = photos(views, backgrounds, mirrored, augment, draws)
         return functional.interpolate(large, (size, size), mode="area")
     device, count = views.device, len(views)
-    rgba = views.permute(0, 3, 1, 2).float() / 255
+    rgba = premultiplied(views)
     if not augment:
-        return rgba[:, :3] * rgba[:, 3:] + 1 - rgba[:, 3:]
+        return rgba[:, :3] + 1 - rgba[:, 3:]
     rgba = torch.where(mirrored[:, None, None, None], rgba.flip(3), rgba)
-    rgba = torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
-
     draws = Draws(int(torch.randint(1 << 62, ())), count) if draws is None else draws
 
     def uniform(low: float, high: float) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from voxgan.draws import Draws, moved
 
-__all__ = ["jpeg", "randomised"]
+__all__ = ["jpeg", "premultiplied", "randomised"]
 
 _CUT_OUT = 0.3  # pictures as after their background was removed: a whole object on one colour
 _MARGIN = 0.08  # around it, as in `voxgan.images.photo`
@@ -83,7 +83,7 @@ def randomised(
     dice = _Dice(draws, views.device)
     count = len(views)
     shrunk = max(1, views.shape[1] // size)
-    thing = _premultiplied(views)
+    thing = premultiplied(views)
     thing = functional.avg_pool2d(thing, shrunk) if shrunk > 1 else thing
     thing = torch.where(mirrored[:, None, None, None], thing.flip(3), thing)
     cut_out = dice.chance(_CUT_OUT)
@@ -91,7 +91,7 @@ def randomised(
     thing = _placed(thing, place, size)
     behind = _background(backgrounds, count, size, dice)
     # Every second pixel of things that stand about is enough
-    layers = [] if others is None else [_premultiplied(other) for other in others[:, :, ::shrunk, ::shrunk].unbind(1)]
+    layers = [] if others is None else [premultiplied(other) for other in others[:, :, ::shrunk, ::shrunk].unbind(1)]
     if layers:
         behind = _over(behind, _strewn(layers[0], (0.4, 1.3), (0.1, 0.9), size, dice), dice.chance(0.45))
     behind = _shelved(behind, thing, dice)
@@ -110,7 +110,7 @@ def randomised(
     return torch.where(inside | cut_out, picture, 1.0)
 
 
-def _premultiplied(views: Tensor) -> Tensor:
+def premultiplied(views: Tensor) -> Tensor:
     """Return colours times alpha, and alpha, (B, 4, S, S), of uint8 (B, S, S, 4)."""
     rgba = views.permute(0, 3, 1, 2).float() / 255
     return torch.cat([rgba[:, :3] * rgba[:, 3:], rgba[:, 3:]], dim=1)
