@@ -48,7 +48,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "staged": {"joint": False, "adversarial_weight": 0.01},
     "kl_0": {"kl_weight": 0.0},
     "kl_1e-4": {"kl_weight": 1e-4},
-    "batch_24": {"batch": 24, "steps": 300},
+    "batch_24": {"batch": 24},
     "rate_5e-5": {"encoder_rate": 5e-5},
     "rate_3e-4": {"encoder_rate": 3e-4},
     "frozen_0": {"encoder_frozen": 0},
@@ -69,11 +69,13 @@ def run(name: str, arguments: argparse.Namespace) -> None:
     folder: Path = arguments.out / name
     if (folder / "scores.json").exists():
         return
+    options = {**BASE, **ARMS[name]}
+    steps = arguments.steps * BASE["batch"] // options["batch"]
     began = time.process_time()
     if (folder / "resume.json").exists():
         voxgan.resume(folder)
     else:
-        voxgan.train("vae_gan3d", arguments.data, folder, **{"steps": arguments.steps, **BASE, **ARMS[name]})
+        voxgan.train("vae_gan3d", arguments.data, folder, steps=steps, **options)
     minutes = round((time.process_time() - began) / 60, 1)
     views = voxgan.evaluate(folder, arguments.test or arguments.data, "reconstruction", quick=True)
     photos = voxgan.evaluate(folder, arguments.photos, "reconstruction", train=arguments.data, quick=True)
@@ -84,7 +86,7 @@ def run(name: str, arguments: argparse.Namespace) -> None:
         "mean_shape": photos.score("reconstruction", "photos", "mean", "class's mean shape"),
     }
     found = {key: round(100 * value, 2) for key, value in figures.items()} | {"minutes": minutes}
-    (folder / "scores.json").write_text(json.dumps(found | {"steps": arguments.steps}))
+    (folder / "scores.json").write_text(json.dumps(found | {"steps": steps}))
     print(name, found, flush=True)
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "Plan",
     "finish_batch",
     "make_batch",
+    "on_white",
     "order",
     "photos",
     "read_batch",
@@ -258,6 +259,13 @@ def _drawn(occupancy: Tensor, augment: bool) -> Tensor:
     return draw_views(occupancy, seen, generator).permute(0, 2, 3, 1)
 
 
+def on_white(views: Tensor, size: int) -> Tensor:
+    """Lay views, uint8 (B, S, S, 4) with straight alpha, on white: RGB in [0, 1], (B, 3, size, size)."""
+    rgba = premultiplied(views)
+    pictures = rgba[:, :3] + 1 - rgba[:, 3:]
+    return pictures if size == views.shape[1] else functional.interpolate(pictures, (size, size), mode="area")
+
+
 def photos(
     views: Tensor,
     backgrounds: Tensor | None,
@@ -293,9 +301,9 @@ def photos(
         large = photos(views, backgrounds, mirrored, augment, draws)
         return functional.interpolate(large, (size, size), mode="area")
     device, count = views.device, len(views)
-    rgba = premultiplied(views)
     if not augment:
-        return rgba[:, :3] + 1 - rgba[:, 3:]
+        return on_white(views, views.shape[1])
+    rgba = premultiplied(views)
     rgba = torch.where(mirrored[:, None, None, None], rgba.flip(3), rgba)
     draws = Draws(int(torch.randint(1 << 62, ())), count) if draws is None else draws
 

@@ -158,13 +158,12 @@ def _best_codes(model: VAEGAN3D, data: Dataset, rows: NDArray[np.int64]) -> NDAr
 
 def _encode_stored(model: VAEGAN3D, data: Dataset, rows: NDArray[np.int64]) -> Tensor:
     """Return the latent means (B, V, L) of the first views of each shape, on white as in training."""
-    from voxgan.batches import photos
+    from voxgan.batches import on_white
 
     num_views = min(data.num_views, _MAX_VIEWS)
     each = np.repeat(rows, num_views)
     views = torch.from_numpy(data.views(each.tolist(), np.tile(np.arange(num_views), len(rows)).tolist()))
-    mirrored, size = torch.zeros(len(views), dtype=torch.bool), model.image_size(model.options)
-    images = photos(views, None, mirrored, augment=False, size=size)
+    images = on_white(views, model.image_size(model.options))
     return model.encode(images).reshape(len(rows), num_views, -1)
 
 

@@ -382,7 +382,7 @@ class VAEGAN3D(Model):
         seed : int
             Of cameras, materials and light.
         """
-        from voxgan.batches import photos
+        from voxgan.batches import on_white
         from voxgan.raycast import draw_views, framed, random_cameras
 
         grids = torch.as_tensor(occupancy, dtype=torch.float32, device=self.device)
@@ -390,8 +390,7 @@ class VAEGAN3D(Model):
         generator = torch.Generator().manual_seed(seed)
         cameras = framed(many, random_cameras(len(many), generator).to(self.device))
         views = draw_views(many, cameras, generator).permute(0, 2, 3, 1)
-        mirrored = torch.zeros(len(many), dtype=torch.bool, device=self.device)
-        pictures = photos(views, None, mirrored, augment=False, size=self.image_size(self.options))
+        pictures = on_white(views, self.image_size(self.options))
         return self.encode(pictures).reshape(len(grids), num_views, -1)
 
     def reconstruct(self, photo: Any, background: Background = "auto", votes: int = 1) -> Shapes:

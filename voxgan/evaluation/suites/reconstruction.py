@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from voxgan.batches import photos
+from voxgan.batches import on_white
 from voxgan.dataset import unpack
 from voxgan.errors import SurfaceError
 from voxgan.evaluation.floors import mean_shape, not_ahead
@@ -68,18 +68,13 @@ def lacking(setting: Setting) -> str | None:
     """Say what the data lacks for this suite."""
     if setting.train is None:
         return f"{setting.test.path.name} has no training shapes"
-    return None if _of_photos(setting) else setting.lacking()
+    return None if setting.test.of_photos else setting.lacking()
 
 
 def run(setting: Setting) -> Suite:
     """Score reconstructions from renderings, or from photos of which nobody knows how their shapes are turned."""
     setting.require_classes(setting.labels_of(setting.test))
-    return from_photos(setting, TITLE) if _of_photos(setting) else _from_renderings(setting)
-
-
-def _of_photos(setting: Setting) -> bool:
-    """Say whether the pictures are photos, of which nobody knows where they were taken from."""
-    return setting.test.of_photos
+    return from_photos(setting, TITLE) if setting.test.of_photos else _from_renderings(setting)
 
 
 def _from_renderings(setting: Setting) -> Suite:
@@ -164,9 +159,7 @@ def _pictures(setting: Setting, rows: NDArray[np.int64], real: NDArray[np.bool_]
             drawn.append(draw_views(grid[None], camera, generator).permute(0, 2, 3, 1))
         views = torch.cat(drawn)
     model = setting.model
-    size = model.image_size(model.config)
-    unmirrored = torch.zeros(len(rows), dtype=torch.bool)
-    images: NDArray[np.float32] = photos(views, None, unmirrored, augment=False, size=size).numpy()
+    images: NDArray[np.float32] = on_white(views, model.image_size(model.config)).numpy()
     return images
 
 
