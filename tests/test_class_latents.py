@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import voxgan
@@ -60,6 +61,48 @@ def test_samples_have_the_mean_and_the_covariance_of_their_class() -> None:
     torch.testing.assert_close(drawn.mean(0), made.means[1], atol=0.1, rtol=0)
     torch.testing.assert_close(drawn.T.cov(), made.factors[1] @ made.factors[1].T, atol=0.25, rtol=0.05)
     assert made.sample(torch.tensor([0, 1]), torch.Generator())[:, 0].diff() > 5
+
+
+def test_what_a_class_says_of_a_latent() -> None:
+    made, z = latents(), torch.randn(5, 8, generator=torch.Generator().manual_seed(2))
+    labels = torch.tensor([0, 1, 0, 1, 1])
+    covariances = made.factors @ made.factors.mT
+    doubt = covariances.diagonal(dim1=1, dim2=2).sum(1).mean() / 3
+    for row, label in enumerate(labels.tolist()):
+        own = covariances[label]
+        gain = own @ torch.linalg.inv(own + doubt * torch.eye(8))
+        expected = made.means[label] + gain @ (z[row] - made.means[label])
+        torch.testing.assert_close(made.given(z, labels)[row], expected, atol=1e-4, rtol=1e-4)
+    # what lies at the mean stays there, and a class without spread is its mean
+    torch.testing.assert_close(made.given(made.means, torch.tensor([0, 1])), made.means)
+    point = ClassLatents(made.names, made.means, torch.zeros_like(made.factors))
+    torch.testing.assert_close(point.given(z, labels), made.means[labels])
+
+
+def test_a_photo_whose_class_is_known() -> None:
+    model, source = make(), torch.Generator().manual_seed(0)
+    photos = torch.rand(3, 3, 256, 256, generator=source)
+    for class_name in ("round", ["round"] * 3):
+        with pytest.raises(UsageError, match="no class 'round' in this vae_gan3d model: it has no class latents"):
+            model.reconstruct(photos, class_name=class_name)
+    model.class_latents = latents()
+    plain = model.reconstruct(photos).occupancy
+    told = model.reconstruct(photos, class_name="square").occupancy
+    given = model.class_latents.given(model.encode(photos), torch.tensor([1, 1, 1]))
+    np.testing.assert_array_equal(told, model.decode(given).occupancy)
+    assert not np.array_equal(told, plain)
+    each = model.reconstruct(photos, class_name=("round", "square", "round")).occupancy
+    np.testing.assert_allclose(each[1], told[1], atol=1e-6)
+    assert not np.allclose(each[0], told[0])
+    twice = model.reconstruct(photos, votes=2, class_name="square").occupancy
+    assert not np.allclose(twice, model.reconstruct(photos, votes=2).occupancy)
+    for wrong, said in (
+        ("flat", "no class 'flat' in this vae_gan3d model"),
+        (("round", "square"), "2 classes for 3 photos; expected one for all, or one for each"),
+        ((), "class_name holds no class"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            model.reconstruct(photos, class_name=wrong)
 
 
 def test_a_model_samples_its_classes() -> None:
@@ -390,6 +433,25 @@ def test_the_command_makes_a_class(folder: Path, tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().err == (
         "voxgan: no class 'sqare' in this vae_gan3d model; did you mean 'square'? known: round, square\n"
     )
+
+
+def test_the_command_is_told_what_photos_show(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path, tone in zip(photos, (60, 200), strict=True):
+        Image.new("RGB", (40, 40), (tone, 90, 90)).save(path)
+    asked = ["reconstruct", *map(str, photos), "-m", str(folder), "-o", str(tmp_path), "-f", "npz", "--no-clean"]
+    asked += ["--background", "keep"]
+    assert _run([*asked, "--class", "round", "square"], False) == 0
+    expected = load(folder).reconstruct(photos, "keep", class_name=("round", "square")).occupancy
+    for path, shape in zip(photos, expected, strict=True):
+        np.testing.assert_array_equal(read_volume(path.with_suffix(".npz")).occupancy[0], shape)
+    capsys.readouterr()
+    for named, said in (
+        (["sqare"], "no class 'sqare' in this vae_gan3d model; did you mean 'square'? known: round, square"),
+        (["round"] * 3, "3 classes for 2 photos; expected one for all, or one for each"),
+    ):
+        assert _run([*asked, "--class", *named], False) == 2
+        assert capsys.readouterr().err == f"voxgan: {said}\n"
 
 
 def test_info_names_the_classes_that_can_be_sampled(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,33 @@ class ClassLatents:
         moved = (self.factors.double()[labels] @ noise[..., None])[..., 0]  # double: rounded alike everywhere
         return (self.means.double()[labels] + moved).float()
 
+    def given(self, z: Tensor, labels: Tensor) -> Tensor:
+        """Return what latents read off photos most probably are, now that the class of each is known.
+
+        A photo's latent z is taken as the shape's plus noise of the variance s² in every direction, the mean variance
+        along a factor of all classes: half of what the photo says of an average direction is believed. The posterior
+        mean is μ + A (AᵀA + s²)⁻¹ Aᵀ (z − μ), with the mean μ and the factor A of its class (Bishop 2006, *Pattern
+        Recognition and Machine Learning*, eq. 2.116).
+
+        Parameters
+        ----------
+        z : Tensor, (B, L)
+        labels : Tensor of int, (B,)
+            Indices into `names`.
+
+        Returns
+        -------
+        Tensor, (B, L)
+            In single precision, where z is.
+        """
+        rank = self.factors.shape[2]
+        doubt = self.factors.double().square().sum((1, 2)).mean() / rank
+        means, factors = self.means.double()[labels], self.factors.double()[labels]
+        across = factors.mT @ (z.detach().cpu().double() - means)[..., None]
+        inner = factors.mT @ factors + doubt.clamp_min(1e-12) * torch.eye(rank, dtype=torch.float64)
+        known: Tensor = means + (factors @ torch.linalg.solve(inner, across))[..., 0]
+        return known.to(z)
+
 
 def fit_class_latents(model: Model, data: Dataset, report: Callable[[int, int], None] | None = None) -> ClassLatents:
     """Fit a Gaussian for each class to what the image encoder makes of a data set's views.

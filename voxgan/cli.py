@@ -88,12 +88,15 @@ def reconstruct(
     model: ModelName = "furniture",
     background: Background = "auto",
     votes: Annotated[Whole, Parameter(help="Looks at each photo, 1 to 8, whose occupancies are averaged.")] = 1,
+    class_names: Annotated[
+        ClassNames, Parameter(help="What the photos show, if you know: one class for all, or one for each photo.")
+    ] = [],  # noqa: B006
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
     targets, _ = plan(writing, [photo.stem for photo in photos])
     network = _load(model)
     check_writable(writing, targets)
-    shapes = network.reconstruct(list(photos), background=background, votes=votes)
+    shapes = network.reconstruct(list(photos), background=background, votes=votes, class_name=class_names or None)
     export_all(cleaned(shapes, writing), targets, writing)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import voxgan
+from voxgan.class_latents import ClassLatents
 from voxgan.dataset import Dataset
 from voxgan.errors import DatasetError
 from voxgan.evaluation import photos as photo_rule
@@ -117,9 +118,7 @@ class Oracle:
 def test_a_model_that_knows_all_has_full_marks(photo_model: Model, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Dataset(data, "test") as test:
         real = test.occupancy(range(len(test)))
-    monkeypatch.setattr(
-        type(photo_model), "reconstruct", lambda self, photo, background="auto", votes=1: Oracle(real)(self, photo)
-    )
+    monkeypatch.setattr(type(photo_model), "reconstruct", lambda self, photo, **_: Oracle(real)(self, photo))
     found = voxgan.evaluate(photo_model, data, "reconstruction")
     for column, best, within in (
         ("iou", 1, 1e-9),
@@ -175,9 +174,7 @@ def test_photos_are_scored_by_the_papers_rule(
     large = np.stack([filling(grid, 20) >= 0.5 for grid in turned]).repeat(3, 1).repeat(3, 2).repeat(3, 3)
     large = np.pad(large, ((0, 0), (2, 2), (2, 2), (2, 2)))
     monkeypatch.setattr(photo_rule, "_RANDOM", 1)
-    monkeypatch.setattr(
-        type(photo_model), "reconstruct", lambda self, photo, background="auto", votes=1: Oracle(large)(self, photo)
-    )
+    monkeypatch.setattr(type(photo_model), "reconstruct", lambda self, photo, **_: Oracle(large)(self, photo))
     found = voxgan.evaluate(photo_model, photos, "reconstruction", train=data)
     assert found["reconstruction"].facts["protocol"] == "photos, aligned"
     assert found.score("reconstruction", "photos", "mean") == pytest.approx(1, abs=1e-3)
@@ -380,3 +377,26 @@ def test_class_latents(photo_model: Model, data: Path) -> None:
     rows = voxgan.evaluate(photo_model, data, "latent", count=2)["latent"].tables[0].rows
     assert rows[0].name == "walks within a class"
     assert voxgan.evaluate(photo_model, data, "generation", count=6).score("generation", "alone", "n") == 6
+
+
+def test_a_row_for_the_model_that_is_told_the_class(photo_model: Model, data: Path, photos: Path) -> None:
+    with Dataset(data, "test") as test:
+        classes = test.classes
+    length = photo_model.config.latent
+    means = torch.arange(float(len(classes)))[:, None].expand(-1, length).contiguous()
+    photo_model.class_latents = ClassLatents(classes, means, torch.zeros(len(classes), length, 1))
+    for shapes, table in ((data, "whole"), (photos, "photos")):
+        found = voxgan.evaluate(photo_model, shapes, "reconstruction", train=data, quick=True)["reconstruction"]
+        told = next(one for one in found.tables if one.name == table).rows[1]
+        assert told.name.endswith(", told the class") and told.kind == "model"
+    # Without spread, whatever the photo shows, the class's mean latent is decoded
+    by_hand = []
+    with Dataset(data, "test") as test:
+        for label, z in enumerate(means):
+            real = test.occupancy(np.flatnonzero(test.labels == label)) > 0
+            by_hand.append(iou(np.broadcast_to(photo_model.decode(z).occupancy >= 0.5, real.shape), real).mean())
+    whole = voxgan.evaluate(photo_model, data, "reconstruction")["reconstruction"].tables[0]
+    assert whole.rows[1].values["iou"] == pytest.approx(np.mean(by_hand), abs=1e-9)
+    photo_model.class_latents = ClassLatents(("other",), means[:1], torch.zeros(1, length, 1))
+    rows = voxgan.evaluate(photo_model, data, "reconstruction", quick=True)["reconstruction"].tables[0].rows
+    assert not any("told" in row.name for row in rows)

@@ -39,41 +39,46 @@ def from_photos(setting: Setting, title: str) -> Suite:
     rows = setting.chosen_of_classes(test, _QUICK if setting.quick else len(test))
     labels = setting.labels_of(test)[rows]
     grids, which = _different(setting, rows)
-    names = (setting.name, "class's mean shape", "random shape of the class", "nearest training shape")
+    readings, floor = setting.readings(labels), "class's mean shape"
+    names = (*readings, floor, "random shape of the class", "nearest training shape")
     scores = {name: np.zeros(len(rows)) for name in names}
     floors = _photo_floors(setting, grids, [int(labels[np.flatnonzero(which == i)[0]]) for i in range(len(grids))])
-    for name in names[1:]:
+    for name in names[len(readings) :]:
         scores[name][:] = floors[name][which]
     for part in pieces(np.arange(len(rows))):
-        shapes = setting.model.reconstruct(_photos(test, rows[part]), votes=setting.votes).occupancy
-        for place, grid in zip(part.tolist(), shapes, strict=True):
-            scores[setting.name][place] = aligned_average_precision(central(grid, _SIDE, FILL), grids[which[place]])
-            setting.report("reconstructing and aligning", place + 1, len(rows))
+        photos = _photos(test, rows[part])
+        for name, told in readings.items():
+            named = None if told is None else [told[place] for place in part]
+            shapes = setting.model.reconstruct(photos, votes=setting.votes, class_name=named).occupancy
+            for place, grid in zip(part.tolist(), shapes, strict=True):
+                scores[name][place] = aligned_average_precision(central(grid, _SIDE, FILL), grids[which[place]])
+        setting.report("reconstructing and aligning", int(part[-1]) + 1, len(rows))
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    kinds = dict(zip(names, ("model", "floor", "floor", "oracle"), strict=True))
+    kinds = dict(zip(names, (*("model" for _ in readings), "floor", "floor", "oracle"), strict=True))
     notes = [
         f"{len(rows)} photos of {len(grids)} shapes at {_SIDE}³, real shapes scaled to fill the grid, reconstructions "
         f"cut to the middle {FILL:.2%} that shapes of a data set fill; average precision in per cent, the best over 48 "
         "turns and mirrors and moves by up to a tenth of the side, for every row alike. Means over photos, then "
         f"classes. Looks at each photo: {setting.votes}.",
-        "The mean shape and the random one are told the class, the model is not. The nearest training shape is that of "
-        "the highest IoU with the real one, in any turn.",
+        "The mean shape and the random one are told the class; so is the model, in a row that says so, where it has "
+        "class latents. The nearest training shape is that of the highest IoU with the real one, in any turn.",
         "Published: one model for all classes (3D-VAE-GAN, Wu et al. 2016, and those before it), quoted second-hand; "
         "their photos and scaling need not be these.",
     ]
     classes, precision = setting.names_of(labels), Column("ap", "AP", "high", 1, 100)
     title_of = "From photos: average precision, aligned"
     table = class_table("photos", title_of, precision, classes, groups, scores, kinds, notes)
-    notes = [*notes, *not_ahead(setting.name, names[1], *(row.values["mean"] for row in table.rows[:2]))]
+    means = {row.name: row.values["mean"] for row in table.rows}
+    notes += [note for name in readings for note in not_ahead(name, floor, means[name], means[floor])]
     published = [Row(name, "published", _published(values, classes)) for name, values in _PUBLISHED.items()]
     table = replace(table, rows=[*table.rows, *published], notes=notes)
     sheets = []
     for name, places in ranked(scores[setting.name]).items():
         shapes = setting.model.reconstruct(_photos(test, rows[places]), votes=setting.votes).occupancy
-        told = f"The {name} by average precision, from left to right: photo, reconstruction, real shape as stored"
+        caption = f"The {name} by average precision, from left to right: photo, reconstruction, real shape as stored"
         pixels = np.stack([_square(picture) for picture in _photos(test, rows[places])])
         real = test.occupancy(rows[places]) > 0
-        sheets.append(Sheet(f"photos_{name}", told, functools.partial(beside, pixels, shapes, real)))
+        sheets.append(Sheet(f"photos_{name}", caption, functools.partial(beside, pixels, shapes, real)))
     facts = {
         "photos": len(rows),
         "shapes": len(grids),

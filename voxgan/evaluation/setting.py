@@ -142,6 +142,19 @@ class Setting:
         """Return the names of different labels of `labels_of`, in their order."""
         return [self.test.classes[label] for label in np.unique(labels)]
 
+    def readings(self, labels: NDArray[np.int64]) -> dict[str, list[str] | None]:
+        """Return the model's rows where it reads photos of these classes, and what it is told the classes are.
+
+        Nothing in the first; the second, what the model calls each, is there where it has latents of all of them.
+        """
+        latents = self.model.class_latents
+        known = {same(name): name for name in latents.names} if latents is not None else {}
+        wanted = [same(self.test.classes[label]) for label in labels]
+        readings: dict[str, list[str] | None] = {self.name: None}
+        if known.keys() >= set(wanted):
+            readings[f"{self.name}, told the class"] = [known[name] for name in wanted]
+        return readings
+
     def labels_of(self, data: Dataset) -> NDArray[np.int64]:
         """Return the labels of a data set as indices into the classes of `test`, by name; −1 for those it lacks."""
         own = [same(name) for name in self.test.classes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -466,7 +466,13 @@ class Model(nn.Module):
         """Make shapes from noise: `decode` of `sample_latents`."""
         return self.decode(self.sample_latents(count, seed, class_name, class_index, whole))
 
-    def reconstruct(self, photo: Any, background: Background = "auto", votes: int = 1) -> Shapes:
+    def reconstruct(
+        self,
+        photo: Any,
+        background: Background = "auto",
+        votes: int = 1,
+        class_name: str | Sequence[str] | None = None,
+    ) -> Shapes:
         """Make shapes from photos, where the model can (`vae_gan3d`)."""
         raise UsageError(f"{self.name} cannot reconstruct from a photo; use a vae_gan3d model, as in load('furniture')")
 

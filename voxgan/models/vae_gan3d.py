@@ -393,7 +393,13 @@ class VAEGAN3D(Model):
         pictures = on_white(views, self.image_size(self.options))
         return self.encode(pictures).reshape(len(grids), num_views, -1)
 
-    def reconstruct(self, photo: Any, background: Background = "auto", votes: int = 1) -> Shapes:
+    def reconstruct(
+        self,
+        photo: Any,
+        background: Background = "auto",
+        votes: int = 1,
+        class_name: str | Sequence[str] | None = None,
+    ) -> Shapes:
         """Make one shape for each photo.
 
         Parameters
@@ -404,6 +410,9 @@ class VAEGAN3D(Model):
         votes : int
             From how many looks at each photo occupancy is averaged: as it is, mirrored, from nearer and from farther,
             up to 8. Each costs as much as the first.
+        class_name : str or sequence of str, optional
+            What all photos show, or each of them, where that is known; of `classes`. Their latents are drawn towards
+            the class's (`voxgan.class_latents.ClassLatents.given`): a table is no longer taken for a bed.
 
         Returns
         -------
@@ -414,17 +423,43 @@ class VAEGAN3D(Model):
         ------
         ImageError, StorageError
             A picture that cannot be used, or not be read.
+        UsageError
+            A class that the model has no latents of, or another number of classes than of photos.
         """
         if not 1 <= votes <= len(_LOOKS):
             raise UsageError(f"votes={votes}: expected 1 to {len(_LOOKS)}")
+        named = self._told(class_name)
         if votes == 1:
-            return self.decode(self.encode(photo, background))
+            return self.decode(self._given(self.encode(photo, background), named))
         pictures = self._pictures(photo, background)
         total = np.zeros(1, np.float32)
         for zoom, mirrored in _LOOKS[:votes]:
-            occupancy = super().decode(self.encode(_looked_at(pictures, zoom, mirrored))).occupancy
+            z = self._given(self.encode(_looked_at(pictures, zoom, mirrored)), named)
+            occupancy = super().decode(z).occupancy
             total = total + (occupancy[:, ::-1] if mirrored else occupancy)
         return self._levelled(Shapes(np.ascontiguousarray(total / votes)))
+
+    def _told(self, class_name: str | Sequence[str] | None) -> list[int]:
+        """Return the classes that photos are told to show, as indices into `class_latents.names`."""
+        if class_name is None:
+            return []
+        names = [class_name] if isinstance(class_name, str) else list(class_name)
+        if not names:
+            raise UsageError("class_name holds no class; expected one for all photos, or one for each")
+        if self.class_latents is None:
+            raise UsageError(
+                f"no class {names[0]!r} in this {self.name} model: it has no class latents, which a vae_gan3d gets at "
+                "the end of its training; leave the class out"
+            )
+        return [cast("int", self._class_index(name, None)) for name in names]
+
+    def _given(self, z: Tensor, named: list[int]) -> Tensor:
+        """Draw latents towards their classes', where these are told."""
+        if not named or self.class_latents is None:
+            return z
+        if len(named) not in (1, len(z)):
+            raise UsageError(f"{len(named)} classes for {len(z)} photos; expected one for all, or one for each")
+        return self.class_latents.given(z, torch.tensor(named).expand(len(z)))
 
     def decode(self, z: Tensor | NDArray[Any]) -> Shapes:
         """Turn latents into shapes, as every model does; see `Model.decode`.

@@ -87,22 +87,26 @@ def _from_renderings(setting: Setting) -> Suite:
     rng = np.random.default_rng(setting.seed)
     some = np.array([rng.choice(np.flatnonzero(known_labels == label)) for label in labels])
     closest = _nearest(setting, rows)
-    names = (setting.name, *_BESIDE)
+    readings = setting.readings(labels)
+    names = (*readings, *_BESIDE)
     scores: dict[str, Scores] = {name: _empty(len(rows)) for name in names}
     for part in pieces(np.arange(len(rows))):
         real = test.occupancy(rows[part]) > 0
         for view in range(views):
             pictures = _pictures(setting, rows[part], real, view)
-            found = setting.model.reconstruct(pictures, votes=setting.votes).occupancy
-            _score(scores[setting.name], part, found, real, setting.seed, view, views)
+            for name, told in readings.items():
+                named = None if told is None else [told[place] for place in part]
+                found = setting.model.reconstruct(pictures, votes=setting.votes, class_name=named).occupancy
+                _score(scores[name], part, found, real, setting.seed, view, views)
         mean = np.stack([means[label].occupancy for label in labels[part]])
         levels = np.array([means[label].level for label in labels[part]])
-        _score(scores[names[1]], part, mean, real, setting.seed, levels=levels)
-        _score(scores[names[2]], part, known.occupancy(some[part]).astype(np.float32), real, setting.seed)
-        _score(scores[names[3]], part, known.occupancy(closest[part]).astype(np.float32), real, setting.seed)
-        _score(scores[names[4]], part, real.astype(np.float32), real, setting.seed)
+        floor, drawn, near, itself = (scores[name] for name in _BESIDE)
+        _score(floor, part, mean, real, setting.seed, levels=levels)
+        _score(drawn, part, known.occupancy(some[part]).astype(np.float32), real, setting.seed)
+        _score(near, part, known.occupancy(closest[part]).astype(np.float32), real, setting.seed)
+        _score(itself, part, real.astype(np.float32), real, setting.seed)
         setting.report("reconstructing", int(part[-1]) + 1, len(rows))
-    kinds = dict(zip(names, ("model", "floor", "floor", "oracle", "oracle"), strict=True))
+    kinds = dict(zip(names, (*("model" for _ in readings), "floor", "floor", "oracle", "oracle"), strict=True))
     lost = {name: int(scores[name]["lost"].sum()) for name in names if scores[name]["lost"].any()}
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     fresh = ~copies(test, rows, known)
@@ -113,7 +117,8 @@ def _from_renderings(setting: Setting) -> Suite:
         "real shape itself is not perfect. The best level is chosen on the shapes that are scored.",
     ]
     notes += [f"{name}: {lost[name]} without a surface, whose points lie in the cube's middle." for name in lost]
-    notes += not_ahead(setting.name, names[1], *(_over_classes(scores[name], groups)["iou"] for name in names[:2]))
+    ious = {name: _over_classes(scores[name], groups)["iou"] for name in names}
+    notes += [note for name in readings for note in not_ahead(name, _BESIDE[0], ious[name], ious[_BESIDE[0]])]
     tables = [_whole_table("whole", "From renderings of unseen shapes", scores, kinds, groups, notes)]
     unseen = [group[fresh[group]] for group in groups if fresh[group].any()]
     if unseen and not fresh.all():
@@ -138,7 +143,7 @@ def _from_renderings(setting: Setting) -> Suite:
         "IoU over the level of the surface",
         "level",
         "mean IoU",
-        {name: (list(LEVELS), scores[name]["levels"].mean(0).round(4).tolist()) for name in names[:2]},
+        {name: (list(LEVELS), scores[name]["levels"].mean(0).round(4).tolist()) for name in (*readings, _BESIDE[0])},
     )
     facts = {"shapes": len(rows), "views": views, "protocol": "renderings", "near": _NEAR}
     return Suite("reconstruction", TITLE, tables, [plot], _sheets(setting, rows, scores[setting.name]["iou"]), facts)
