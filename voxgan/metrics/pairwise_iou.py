@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mean_pairwise_iou", "pairwise_iou"]
+__all__ = ["mean_of_pairs", "mean_pairwise_iou", "pairwise_iou"]
 
 _FLOATS = 1 << 24  # in the pieces of both sets together: 64 MB; sums of so many ones are exact in float32
 _ROWS = 1024  # shapes of a set at once: 8 MB for the matrix of two such blocks
@@ -108,7 +108,18 @@ def mean_pairwise_iou(shapes: NDArray[Any], level: float = 0.5) -> float:
     >>> round(mean_pairwise_iou(shapes), 3)
     0.111
     """
-    count = len(shapes)
-    if count < 2:
-        raise ValueError(f"{count} shapes make no pair; expected at least 2")
-    return float((pairwise_iou(shapes, level=level).sum() - count) / (count * (count - 1)))
+    if len(shapes) < 2:
+        raise ValueError(f"{len(shapes)} shapes make no pair; expected at least 2")
+    return mean_of_pairs(pairwise_iou(shapes, level=level))
+
+
+def mean_of_pairs(ious: NDArray[np.float64]) -> float:
+    """Return the mean off the diagonal of a set's `pairwise_iou`, (N, N) with N from 2 up.
+
+    Examples
+    --------
+    >>> mean_of_pairs(np.array([[1.0, 0.25], [0.25, 1.0]]))
+    0.25
+    """
+    count = len(ious)
+    return float((ious.sum() - np.trace(ious)) / (count * (count - 1)))

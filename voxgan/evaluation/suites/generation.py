@@ -22,7 +22,7 @@ from voxgan.metrics.kl import feature_kl
 from voxgan.metrics.matching import coverage, minimum_matching_distance
 from voxgan.metrics.ms_ssim import mean_ms_ssim
 from voxgan.metrics.nearest import nearest
-from voxgan.metrics.pairwise_iou import mean_pairwise_iou, pairwise_iou
+from voxgan.metrics.pairwise_iou import mean_of_pairs, pairwise_iou
 from voxgan.metrics.two_sample import one_nearest_neighbour_accuracy
 from voxgan.preview import sheet
 from voxgan.surface_points import NUM_POINTS, surface_points
@@ -83,6 +83,11 @@ class _Set:
     points: NDArray[np.float64]
     features: NDArray[np.float32]
     without_surface: int
+
+    @functools.cached_property
+    def ious(self) -> NDArray[np.float64]:
+        """IoU of every shape with every other."""
+        return pairwise_iou(self.grids)
 
 
 def reason(model: Model, name: str) -> str | None:
@@ -214,11 +219,11 @@ def _sets_table(setting: Setting, sets: list[_Set], real: _Set, told: list[str])
             lambda done, total: setting.report(f"Chamfer distances, {name}", done, total),
         )
 
-    real_cd, real_iou = chamfers(real.name, real), 1 - pairwise_iou(real.grids)
+    real_cd, real_iou = chamfers(real.name, real), 1 - real.ious
     rows = []
     for one in sets:
         across, within = chamfers(one.name, one, real), chamfers(one.name, one)
-        across_iou, within_iou = 1 - pairwise_iou(one.grids, real.grids), 1 - pairwise_iou(one.grids)
+        across_iou, within_iou = 1 - pairwise_iou(one.grids, real.grids), 1 - one.ious
         values = {
             "n": float(len(one.grids)),
             "mmd_cd": minimum_matching_distance(across),
@@ -290,7 +295,7 @@ def _alone_table(setting: Setting, sets: list[_Set], real: _Set) -> tuple[Table,
     for one in [*sets, real]:
         values: dict[str, float | None] = {"n": float(len(one.grids)), **failures(one.grids)}
         values["largest_part"] = float(np.mean([largest_part(grid) for grid in one.grids]))
-        values["pairwise_iou"] = mean_pairwise_iou(one.grids)
+        values["pairwise_iou"] = mean_of_pairs(one.ious)
         few = np.random.default_rng(setting.seed).permutation(len(one.grids))[: 2 * _PAIRS]  # not of the first classes
         values["ms_ssim"] = mean_ms_ssim(one.grids[few].astype(np.float32), _PAIRS, setting.seed)
         if one.name != "training shapes":  # which are among those that they would be compared with
