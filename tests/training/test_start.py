@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import avg_pool3d, interpolate
 
 import voxgan
 from voxgan import models
@@ -44,8 +45,8 @@ def test_of_half_the_resolution_all_but_the_new_volume_is_taken_over(tmp_path: P
     assert set(take_over(whole, saved(tmp_path / "half", half))) == {"generator", "discriminator"}
     seen = {key: value for key, value in whole.state_dict().items() if not torch.equal(value, fresh[key])}
     old = half.state_dict()
-    last = {"paper": "layers.6", "residual": "blocks.1"}[network]
-    assert not any(key.startswith(f"generator.{last}") for key in seen)  # what doubles 16³ is new
+    if network == "residual":
+        assert not any(key.startswith("generator.blocks.1") for key in seen)  # what doubles 16³ is new
     first = {"paper": "generator.layers.0.weight", "residual": "generator.first.weight"}[network]
     assert torch.equal(whole.state_dict()[first], old[first])
     weights = [
@@ -70,6 +71,65 @@ def test_volumes_of_the_half_stand_in_the_whole(tmp_path: Path) -> None:
             if network is half.generator:
                 expected = x
     torch.testing.assert_close(x, expected)
+
+
+GROWN: list[dict[str, Any]] = [
+    {"adversarial": "wasserstein_gp"},
+    {"adversarial": "wasserstein_gp", "generator_norm": "none", "pack": 2},
+    {"adversarial": "wasserstein_gp", "condition": "projection", "classes": ("round", "square")},
+]
+
+
+@pytest.mark.parametrize("options", GROWN)
+def test_twice_the_resolution_begins_with_the_same_shapes(tmp_path: Path, options: dict[str, Any]) -> None:
+    half = make("gan3d", 0, **options).eval()
+    if half.config.generator_norm == "batch":
+        half.generator.layers[4].running_var.fill_(0.02)  # logits that differ from each other
+    whole = make("gan3d", 1, resolution=32, **options)
+    take_over(whole, saved(tmp_path / "half", half))
+    whole.eval()
+    z = half.sample_latents(64, seed=0)
+    with torch.no_grad():
+        small = half.generator.logits(z)
+        large = whole.generator.logits(z)
+        expected = interpolate(small, scale_factor=2, mode="trilinear", align_corners=False)
+        inner = (..., *(slice(1, -1),) * 3)  # the padding outside is 0, that of interpolation is the edge
+        assert small.std() > 0.01
+        torch.testing.assert_close(large[inner], expected[inner], atol=1e-4, rtol=1e-3)
+        # In training, too, where the new norm takes the batch's statistics
+        whole.generator.layers[-3].train()
+        torch.testing.assert_close(whole.generator.logits(z)[inner], expected[inner], atol=1e-4, rtol=1e-3)
+        shapes = torch.rand(3, half.config.pack, 32, 32, 32)
+        judged = whole.discriminator.logits(whole.discriminator.features(shapes))
+        before = half.discriminator.logits(half.discriminator.features(avg_pool3d(shapes, 2)))
+        torch.testing.assert_close(judged, before, atol=1e-5, rtol=1e-4)
+
+
+def test_what_has_grown_can_learn(tmp_path: Path) -> None:
+    half = make("gan3d", 0, adversarial="wasserstein_gp")
+    whole = make("gan3d", 1, resolution=32, adversarial="wasserstein_gp")
+    take_over(whole, saved(tmp_path / "half", half))
+    whole.train()
+    whole.generator.logits(torch.randn(4, 8)).square().mean().backward()
+    whole.discriminator.logits(whole.discriminator.features(torch.rand(4, 1, 32, 32, 32))).sum().backward()
+    moved = [whole.generator.layers[-1].weight.grad, whole.discriminator.layers[2].weight.grad]
+    assert bool((moved[0] != 0).any(dim=(1, 2, 3, 4)).all()) and bool((moved[1] != 0).any(dim=(0, 2, 3, 4)).all())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"generator_norm": "group"},
+        {"adversarial": "wasserstein_gp", "spectral_norm": True},
+        {"adversarial": "wasserstein_gp", "discriminator_norm": "group"},
+    ],
+)
+def test_what_cannot_grow_stays_random(tmp_path: Path, options: dict[str, Any]) -> None:
+    whole = make("gan3d", 1, resolution=32, **options)
+    child, key = ("generator", "layers.9.weight") if "generator_norm" in options else ("discriminator", "layers.0.")
+    fresh = {k: v.clone() for k, v in getattr(whole, child).state_dict().items() if k.startswith(key)}
+    take_over(whole, saved(tmp_path / "half", make("gan3d", 0, **options)))
+    assert fresh and all(torch.equal(getattr(whole, child).state_dict()[k], v) for k, v in fresh.items())
 
 
 def test_another_width_is_refused_with_what_would_do(tmp_path: Path) -> None:

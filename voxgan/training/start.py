@@ -10,6 +10,7 @@ from torch import Tensor
 from voxgan import checkpoint
 from voxgan.errors import UsageError
 from voxgan.models.model import Model
+from voxgan.training.growing import grow
 
 __all__ = ["take_over"]
 
@@ -20,8 +21,8 @@ def take_over(network: Model, name: str | Path) -> tuple[str, ...]:
     """Copy what fits from another model: tensors of the same place in a sub-network of the same name, and same shape.
 
     A generator's places are counted from its first volume, a discriminator's from its last: where the other model has
-    half the resolution, these are the same volumes, and only what doubles the side once more is new. At the same
-    `width` all of them fit.
+    half the resolution, these are the same volumes, and only what doubles the side once more is new: `grow` sets it so
+    that shapes are at first what they were. At the same `width` all of them fit.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def take_over(network: Model, name: str | Path) -> tuple[str, ...]:
             f"start={name}: nothing of its generator fits (it is {theirs_is}; this one {mine_is}); take the same "
             "width and network, and the same resolution or half of it"
         )
+    if halvings == 1:
+        grow(network, other)
     return tuple(taken)
 
 
