@@ -150,4 +150,4 @@ def test_other_misuse_is_refused() -> None:
 @pytest.mark.parametrize(("name", "least"), [("chairs-gan3d", 0.7), ("furniture", 0.85)])
 def test_shipped_models_find_their_own_shapes(name: str, least: float) -> None:
     model = voxgan.load(name)
-    assert find_latent(model, shape_of(model, 77), steps=60).iou > least
+    assert np.mean([find_latent(model, shape_of(model, seed), steps=60).iou for seed in range(3)]) > least

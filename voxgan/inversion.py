@@ -147,12 +147,14 @@ class _Search:
         cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").flatten(1).mean(1)
         size = (probability + target).flatten(1).sum(1)
         dice = (2 * (probability * target).flatten(1).sum(1) + 1) / (size + 1)
-        self._remember(z.detach(), probability.detach() >= 0.5)
+        self._remember(z.detach(), probability.detach())
         own = z[:, : self.model.config.latent]  # without a class, which no prior draws
         far: Tensor = (((own - self._middle) / self._deviation) ** 2).mean(1)
         return cross_entropy + 0.5 * (1 - dice) + _WEIGHT_OF_PRIOR * far
 
-    def _remember(self, z: Tensor, inside: Tensor) -> None:
+    def _remember(self, z: Tensor, probability: Tensor) -> None:
+        shapes = self.model.finished(probability[:, 0].cpu().numpy())  # as `decode` shows them
+        inside = torch.from_numpy(shapes >= 0.5)[:, None].to(self.target.device)
         real = self.target >= 0.5
         ious = (inside & real).flatten(1).sum(1) / (inside | real).flatten(1).sum(1)
         first = int(ious.argmax())

@@ -444,6 +444,14 @@ class Model(nn.Module):
         InputError
             If z has another length or is not finite.
         """
+        return Shapes(self.finished(self._raw(z)))
+
+    def finished(self, occupancy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what `decode` makes of what the generator gives, (B, R, R, R): in most models nothing else."""
+        return occupancy
+
+    def _raw(self, z: Tensor | NDArray[Any]) -> NDArray[np.float32]:
+        """Return what the generator gives for latents, (B, R, R, R)."""
         latents = torch.as_tensor(z, dtype=torch.float32, device=self.device)
         latents = latents[None] if latents.ndim == 1 else latents
         if latents.ndim != 2 or latents.shape[1] != self.latent_size or not len(latents):
@@ -453,7 +461,8 @@ class Model(nn.Module):
         with self.sampling():
             form = self._sampler.form(self.generator, self.precision)
             parts = [form(part)[:, 0].cpu() for part in torch.split(latents, _MAX_BATCH)]
-        return Shapes(torch.cat(parts).numpy())
+        raw: NDArray[np.float32] = torch.cat(parts).numpy()
+        return raw
 
     def generate(
         self,

@@ -435,9 +435,9 @@ class VAEGAN3D(Model):
         total = np.zeros(1, np.float32)
         for zoom, mirrored in _LOOKS[:votes]:
             z = self._given(self.encode(_looked_at(pictures, zoom, mirrored)), named)
-            occupancy = super().decode(z).occupancy
+            occupancy = self._raw(z)
             total = total + (occupancy[:, ::-1] if mirrored else occupancy)
-        return self._levelled(Shapes(np.ascontiguousarray(total / votes)))
+        return Shapes(self.finished(np.ascontiguousarray(total / votes)))
 
     def _told(self, class_name: str | Sequence[str] | None) -> list[int]:
         """Return the classes that photos are told to show, as indices into `class_latents.names`."""
@@ -461,16 +461,13 @@ class VAEGAN3D(Model):
             raise UsageError(f"{len(named)} classes for {len(z)} photos; expected one for all, or one for each")
         return self.class_latents.given(z, torch.tensor(named).expand(len(z)))
 
-    def decode(self, z: Tensor | NDArray[Any]) -> Shapes:
-        """Turn latents into shapes, as every model does; see `Model.decode`.
+    def finished(self, occupancy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what `decode` makes of what the generator gives, (B, R, R, R).
 
-        Where reconstruction was by cross-entropy alone, occupancy is a probability, and blurred where there is doubt:
-        then it is `voxgan.models.reconstruction.levelled`.
+        Where reconstruction was by cross-entropy alone, that is a probability, blurred where there is doubt: then it is
+        `voxgan.models.reconstruction.levelled`.
         """
-        return self._levelled(super().decode(z))
-
-    def _levelled(self, shapes: Shapes) -> Shapes:
-        return Shapes(levelled(shapes.occupancy)) if self.options.reconstruction == "bce" else shapes
+        return levelled(occupancy) if self.options.reconstruction == "bce" else occupancy
 
 
 MODEL = VAEGAN3D
