@@ -442,7 +442,7 @@ def test_the_command_is_told_what_photos_show(folder: Path, tmp_path: Path, caps
         Image.new("RGB", (40, 40), (tone, 90, 90)).save(path)
     asked = ["reconstruct", *map(str, photos), "-m", str(folder), "-o", str(tmp_path), "-f", "npz", "--no-clean"]
     asked += ["--background", "keep"]
-    assert _run([*asked, "--class", "round", "square"], False) == 0
+    assert _run([asked[0], "--class", "round", "--class", "square", *asked[1:]], False) == 0  # before the photos, too
     expected = load(folder).reconstruct(photos, "keep", class_name=("round", "square")).occupancy
     for path, shape in zip(photos, expected, strict=True):
         np.testing.assert_array_equal(read_volume(path.with_suffix(".npz")).occupancy[0], shape)
@@ -451,7 +451,7 @@ def test_the_command_is_told_what_photos_show(folder: Path, tmp_path: Path, caps
         (["sqare"], "no class 'sqare' in this vae_gan3d model; did you mean 'square'? known: round, square"),
         (["round"] * 3, "3 classes for 2 photos; expected one for all, or one for each"),
     ):
-        assert _run([*asked, "--class", *named], False) == 2
+        assert _run([*asked, *(word for name in named for word in ("--class", name))], False) == 2
         assert capsys.readouterr().err == f"voxgan: {said}\n"
 
 

@@ -89,7 +89,13 @@ def reconstruct(
     background: Background = "auto",
     votes: Annotated[Whole, Parameter(help="Looks at each photo, 1 to 8, whose occupancies are averaged.")] = 1,
     class_names: Annotated[
-        ClassNames, Parameter(help="What the photos show, if you know: one class for all, or one for each photo.")
+        list[str],
+        Parameter(
+            name="--class",
+            help="What the photos show, if you know: one class for all, or, repeated, one for each.",
+            negative="",
+            show_default=False,
+        ),
     ] = [],  # noqa: B006
 ) -> None:
     """Make a mesh from each photo:  voxgan reconstruct photo.jpg -o chair.obj --preview chair.png."""
