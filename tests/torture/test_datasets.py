@@ -212,8 +212,9 @@ FAULTS: dict[str, tuple[Callable[[h5py.File], object], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_schema_faults(path, fault):
+def test_schema_faults(path, fault, monkeypatch):
     change, message = FAULTS[fault]
+    monkeypatch.chdir(path.parent)  # where external storage is looked for, and made
     os.mkfifo(path.with_name("b.h5"))  # a link that were followed would wait here for ever
     path.with_name("b.bin").write_bytes(bytes(1000))
     with h5py.File(path, "a", libver="latest") as file:

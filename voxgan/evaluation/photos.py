@@ -47,9 +47,7 @@ def from_photos(setting: Setting, title: str) -> Suite:
         scores[name][:] = floors[name][which]
     for part in pieces(np.arange(len(rows))):
         photos = _photos(test, rows[part])
-        for name, told in readings.items():
-            named = None if told is None else [told[place] for place in part]
-            shapes = setting.model.reconstruct(photos, votes=setting.votes, class_name=named).occupancy
+        for name, shapes in setting.reconstructed(photos, readings, part):
             for place, grid in zip(part.tolist(), shapes, strict=True):
                 scores[name][place] = aligned_average_precision(central(grid, _SIDE, FILL), grids[which[place]])
         setting.report("reconstructing and aligning", int(part[-1]) + 1, len(rows))

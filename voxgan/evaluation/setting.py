@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,6 +155,14 @@ class Setting:
         if known.keys() >= set(wanted):
             readings[f"{self.name}, told the class"] = [known[name] for name in wanted]
         return readings
+
+    def reconstructed(
+        self, photos: Any, readings: Mapping[str, Sequence[str] | None], part: NDArray[np.int64]
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Yield the name and the reconstructions of each of `readings`, for photos at these places of its labels."""
+        for name, told in readings.items():
+            named = None if told is None else [told[place] for place in part]
+            yield name, self.model.reconstruct(photos, votes=self.votes, class_name=named).occupancy
 
     def labels_of(self, data: Dataset) -> NDArray[np.int64]:
         """Return the labels of a data set as indices into the classes of `test`, by name; −1 for those it lacks."""

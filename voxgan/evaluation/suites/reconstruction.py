@@ -94,9 +94,7 @@ def _from_renderings(setting: Setting) -> Suite:
         real = test.occupancy(rows[part]) > 0
         for view in range(views):
             pictures = _pictures(setting, rows[part], real, view)
-            for name, told in readings.items():
-                named = None if told is None else [told[place] for place in part]
-                found = setting.model.reconstruct(pictures, votes=setting.votes, class_name=named).occupancy
+            for name, found in setting.reconstructed(pictures, readings, part):
                 _score(scores[name], part, found, real, setting.seed, view, views)
         mean = np.stack([means[label].occupancy for label in labels[part]])
         levels = np.array([means[label].level for label in labels[part]])
