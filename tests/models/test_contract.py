@@ -506,6 +506,8 @@ def test_shapes_in_pieces_are_drawn_again(options: dict[str, Any], monkeypatch: 
     assert torch.equal(plain, model.sample_latents(40, seed=3, whole=0.7))  # 64 of 91 cells are .703
     assert len({tuple(row.tolist()) for row in whole}) == 40
     if options:
+        size = model.config.latent
+        assert torch.equal(plain[:, size:], whole[:, size:])  # a shape's class stays, however often it is drawn
         named = model.sample_latents(10, seed=1, class_name="table", whole=0.9)
         assert bool((named[:, -1] == 1).all())
     assert model.generate(5, seed=0, whole=0.9).occupancy[:, 9:12].sum() == 0

@@ -345,23 +345,23 @@ class Model(nn.Module):
             source.seed()
         else:
             source.manual_seed(seed)
-        z = self._drawn(count, chosen, source)
+        of_classes = self._labels(count, chosen, source) if self.class_latents is not None else torch.zeros(count)
+        z = self._drawn(of_classes, source)
+        named = self._named(self._labels(count, chosen, source)).to(z) if self.conditional else z[:, :0]
         broken = torch.arange(count)
-        for _ in range(_DRAWS if whole else 0):
-            broken = broken[self._in_pieces(z[broken], whole)]  # what was whole stays so, and is not decoded again
+        for _ in range(_DRAWS if whole else 0):  # each of the class that it was first, or easy classes would be more
+            latents = torch.cat([z[broken], named[broken]], dim=1)
+            broken = broken[self._in_pieces(latents, whole)]  # what was whole stays so, and is not decoded again
             if not len(broken):
                 break
-            z[broken] = self._drawn(len(broken), chosen, source)
-        return z
+            z[broken] = self._drawn(of_classes[broken], source)
+        return torch.cat([z, named], dim=1)
 
-    def _drawn(self, count: int, chosen: int | None, source: torch.Generator) -> Tensor:
-        """Return latents of one class, or of any."""
+    def _drawn(self, of_classes: Tensor, source: torch.Generator) -> Tensor:
+        """Return a latent for each of these labels, which only `class_latents` ask for."""
         if self.class_latents is not None:
-            return self.class_latents.sample(self._labels(count, chosen, source), source).to(self.device)
-        z = self.draw_latents(count, source)
-        if not self.conditional:
-            return z
-        return torch.cat([z, self._named(self._labels(count, chosen, source)).to(z)], dim=1)
+            return self.class_latents.sample(of_classes, source).to(self.device)
+        return self.draw_latents(len(of_classes), source)
 
     def _in_pieces(self, z: Tensor, least: float) -> Tensor:
         """Return which latents give shapes whose largest part holds less than this share."""
