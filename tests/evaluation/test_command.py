@@ -55,6 +55,7 @@ def test_prints_tables_and_writes_all(run: Any, model: Path, data: Path, tmp_pat
     assert files[1].read_text().startswith("<!doctype html>")
     assert sorted(path.name for path in files[2].iterdir()) == [
         "generation_nearest.png",
+        "generation_pieces.png",
         "generation_real.png",
         "generation_samples.png",
     ]

@@ -22,6 +22,7 @@ from voxgan.evaluation.result import KINDS
 from voxgan.evaluation.setting import Setting, pieces, same
 from voxgan.models import find
 from voxgan.models.model import Model
+from voxgan.preview import sheet
 from voxgan.voxels import Shapes
 
 
@@ -89,9 +90,9 @@ def test_sheets_are_pictures(name: str, found: dict[str, Evaluation], tmp_path: 
 
     paths = found[name].write_sheets(tmp_path / "new")
     assert len(paths) >= 3
-    for path, sheet in zip(paths, found[name][name].sheets, strict=True):
+    for path, drawn in zip(paths, found[name][name].sheets, strict=True):
         with Image.open(path) as image:
-            assert (image.height, image.width, 3) == sheet.picture.shape
+            assert (image.height, image.width, 3) == drawn.picture.shape
             assert len(np.unique(np.asarray(image))) > 5, "nothing is drawn"
 
 
@@ -203,6 +204,32 @@ def test_samples_in_pieces_can_be_left_out(conditional: Model, data: Path, monke
     assert whole.score("generation", "alone", "shattered") == 0
     assert whole["generation"].facts["whole"] == 0.95 and "were drawn again" in str(whole)
     assert "were drawn again" not in str(plain)
+
+
+def test_what_is_shattered_is_told_of_each_class(
+    conditional: Model, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of this model balls, the last class, lie in halves; they are what is shown as hanging together the least."""
+
+    def decode(self: Model, z: torch.Tensor) -> Shapes:
+        grids = np.zeros((len(z), 16, 16, 16), np.float32)
+        grids[:, 2:8, 2:8, 2:12] = 1
+        grids[(z[:, -1] == 1).numpy(), 2:8, 2:8, 6:9] = 0
+        return Shapes(grids)
+
+    monkeypatch.setattr(type(conditional), "decode", decode)
+    found = voxgan.evaluate(conditional, data, "generation", count=20)
+    shares = {name: found.score("generation", "shattered_per_class", name) for name in ("box", "ball", "mean")}
+    assert shares == {"box": 0, "ball": 1, "mean": 0.5}
+    assert found.score("generation", "shattered_per_class", "mean", "test shapes") == 0
+    loosest = next(one for one in found["generation"].sheets if one.name == "generation_pieces")
+    halves = sheet(np.repeat(decode(conditional, torch.tensor([[1.0]])).occupancy, 8, 0), 8, size=128)
+    assert np.array_equal(loosest.picture, halves)
+
+
+def test_a_model_that_cannot_choose_has_no_table_of_classes(gan: Model, data: Path) -> None:
+    found = voxgan.evaluate(gan, data, "generation", count=4)
+    assert [table.name for table in found["generation"].tables] == ["sets", "features", "alone"]
 
 
 def test_other_classes(data: Path) -> None:

@@ -115,7 +115,9 @@ def run(setting: Setting) -> Suite:
     notes: list[str] = []
     if setting.whole:
         notes.append(f"Samples with less than {setting.whole:.0%} of their cells in one part were drawn again.")
-    sampled = _samples(setting, labels, count, notes)
+    wanted = in_proportion(labels, count, setting.seed)
+    asked = _asked(setting, wanted)
+    sampled = _samples(setting, labels, asked, count, notes)
     train_rows = _training_rows(setting, labels, count, notes)
     noise = noise_like(real.grids, count, setting.seed)
     sets = [
@@ -126,6 +128,9 @@ def run(setting: Setting) -> Suite:
     del noise
     tables = [_sets_table(setting, sets, real, notes), _features_table(setting, sets, real)]
     alone, places = _alone_table(setting, sets, real)
+    tables.append(alone)
+    if asked:
+        tables.append(_classes_table(setting, [(sets[0], wanted), (real, labels)]))
     shown = np.linspace(0, count - 1, min(count, _SHOWN)).round().astype(int)
     pairs = np.empty((2 * min(8, count), *real.grids.shape[1:]), bool)
     pairs[0::2] = sampled[shown[: len(pairs) // 2]]
@@ -135,6 +140,11 @@ def run(setting: Setting) -> Suite:
         _sheet("samples", f"Samples of {setting.name}", sampled[shown]),
         _sheet("real", "Test shapes", shown_real),
         _sheet("nearest", "Samples, each left of the training shape nearest to it", pairs),
+        _sheet(
+            "pieces",
+            "Samples of which the least hangs together",
+            sampled[np.argsort([largest_part(one) for one in sampled])[:8]],
+        ),
     ]
     facts = {
         "samples": count,
@@ -145,23 +155,29 @@ def run(setting: Setting) -> Suite:
         "classifier_sha256": setting.features.sha256,
         "classifier_accuracy": setting.features.accuracy,
     }
-    return Suite("generation", TITLE, [*tables, alone], (), sheets, facts)
+    return Suite("generation", TITLE, tables, (), sheets, facts)
 
 
 def _sheet(name: str, title: str, grids: NDArray[np.bool_]) -> Sheet:
     return Sheet(f"generation_{name}", title, functools.partial(sheet, grids, 8, size=128))
 
 
-def _samples(setting: Setting, labels: NDArray[np.int64], count: int, notes: list[str]) -> NDArray[np.bool_]:
-    """Return samples, (count, R, R, R), in the proportions of these classes where the model can choose its class."""
+def _asked(setting: Setting, wanted: NDArray[np.int64]) -> list[str]:
+    """Return what the model calls each of these classes; nothing where it cannot choose between all of them."""
+    own = {same(name): name for name in setting.model.classes}
+    asked = [own.get(same(setting.test.classes[label])) for label in wanted]
+    return [name for name in asked if name] if len(own) > 1 and all(asked) else []
+
+
+def _samples(
+    setting: Setting, labels: NDArray[np.int64], asked: list[str], count: int, notes: list[str]
+) -> NDArray[np.bool_]:
+    """Return samples, (count, R, R, R), of the classes that are asked for."""
     model, side = setting.model, setting.model.config.resolution
-    own = {same(name): name for name in model.classes}
-    asked = [own.get(same(setting.test.classes[label])) for label in in_proportion(labels, count, setting.seed)]
-    by_class = len(own) > 1 and all(asked)
-    z = model.sample_latents(count, setting.seed, whole=0.0 if by_class else setting.whole)
+    z = model.sample_latents(count, setting.seed, whole=0.0 if asked else setting.whole)
     there = set(map(same, setting.names_of(labels)))
-    if by_class:
-        for place, name in enumerate(sorted(set(filter(None, asked)))):
+    if asked:
+        for place, name in enumerate(sorted(set(asked))):
             rows = np.flatnonzero([name == one for one in asked])
             if model.conditional and not setting.whole:
                 z[rows] = model.with_class(z[rows], name)
@@ -307,3 +323,16 @@ def _alone_table(setting: Setting, sets: list[_Set], real: _Set) -> tuple[Table,
         setting.report("looking at each set alone", len(rows), len(sets) + 1)
     notes = [f"Nearest of {len(compared):,} training shapes; training shapes are not compared with themselves."]
     return Table("alone", "Each set alone", _ALONE, rows, notes), places
+
+
+def _classes_table(setting: Setting, sets: list[tuple[_Set, NDArray[np.int64]]]) -> Table:
+    """Return which share of each class is shattered, in sets of which the classes are known."""
+    there = np.unique(sets[-1][1])
+    columns = [Column(name, name, "low", 1, 100) for name in (*setting.names_of(there), "mean")]
+    rows = []
+    for one, labels in sets:
+        groups = [one.grids[labels == label] for label in there]
+        shares = [failures(group)["shattered"] if len(group) else None for group in groups]
+        mean = float(np.mean([share for share in shares if share is not None]))
+        rows.append(Row(one.name, one.kind, dict(zip((c.name for c in columns), (*shares, mean), strict=True))))
+    return Table("shattered_per_class", "Shattered of each class", columns, rows, [])
