@@ -122,6 +122,31 @@ def test_generate_several_into_a_folder(voxgan: Any, gan: Path, tmp_path: Path) 
         assert image.width > image.height / 2
 
 
+def test_generate_draws_again_what_lies_in_pieces(
+    voxgan: Any, gan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a z that begins with more than a half this model makes two blocks; without others, it says so."""
+    kind, out = models.find("gan3d"), tmp_path / "a.npz"
+
+    def decode(self: Model, z: torch.Tensor) -> Shapes:
+        grids = np.zeros((len(z), 16, 16, 16), np.float32)
+        grids[:, 2:6, 2:6, 2:6] = 1
+        grids[(z[:, 0] > 0.5).numpy(), 9:12, 9:12, 9:12] = 1
+        return Shapes(grids)
+
+    monkeypatch.setattr(kind, "decode", decode)
+    assert voxgan("generate", "-m", gan, "-n", "8", "-o", f"{tmp_path}/out/", "-f", "npz").err == ""
+    assert all(read_volume(path).occupancy.sum() == 64 for path in (tmp_path / "out").iterdir())
+    assert voxgan("generate", "-m", gan, "-n", "8", "-o", f"{tmp_path}/all/", "-f", "npz", "--whole", "0").err == ""
+    assert {int(read_volume(path).occupancy.sum()) for path in (tmp_path / "all").iterdir()} == {64, 91}
+    monkeypatch.setattr(kind, "decode", lambda self, z: decode(self, torch.ones_like(z)))
+    done = voxgan("generate", "-m", gan, "-o", out)
+    assert done.status == 0 and done.err.startswith(
+        "voxgan: 1 of 1 shapes have less than 95% of their cells in one part"
+    )
+    assert done.err.count("\n") == 1 and out.exists()
+
+
 def test_the_same_seed_gives_the_same_file(voxgan: Any, gan: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         assert voxgan("generate", "-m", gan, "--seed", seed, "-o", tmp_path / f"{name}.stl").status == 0
@@ -251,7 +276,7 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         return shapes
 
     monkeypatch.setattr(Model, "decode", decode)
-    done = voxgan("generate", "-m", gan, "-n", "3", "-o", tmp_path / "out")
+    done = voxgan("generate", "-m", gan, "-n", "3", "-o", tmp_path / "out", "--whole", "0")
     assert done.status == 0 and len(done.out.splitlines()) == 2
     assert done.err.count("\n") == 1 and "shape_001.obj is not written" in done.err
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
