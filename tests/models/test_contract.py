@@ -24,6 +24,7 @@ from voxgan.models.vae_gan3d import VAEGANConfig, _looked_at, kl_divergence
 from voxgan.training import Training
 from voxgan.training.ranks import ALONE
 from voxgan.training.step import Stepper
+from voxgan.truncated_distance import truncated_distance
 from voxgan.voxels import Shapes
 
 
@@ -45,7 +46,13 @@ def step_of(stepper: Stepper, data: Dataset, step: int = 0) -> dict[str, float]:
 
 TINY: dict[str, Any] = {"resolution": 16, "width": 4, "latent": 8, "classes": ("chair", "table")}
 VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "gan3d": [{}, {"network": "residual"}, {"condition": "projection"}, {"condition": "concatenation"}],
+    "gan3d": [
+        {},
+        {"network": "residual"},
+        {"condition": "projection"},
+        {"condition": "concatenation"},
+        {"truncation": 1.5},
+    ],
     "ac_gan3d": [{}, {"network": "residual"}],
     "vae_gan3d": [
         {"joint": True},
@@ -484,6 +491,34 @@ def test_probabilities_are_levelled_where_cross_entropy_alone_was_learnt() -> No
     photo = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     both = (plain.reconstruct(photo, votes=2).occupancy, calibrated.reconstruct(photo, votes=2).occupancy)
     np.testing.assert_allclose(both[1], levelled(both[0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("cells", [-0.5, 9.0, float("nan")])
+def test_distances_are_cut_off_between_0_and_8_cells(cells: float) -> None:
+    with pytest.raises(UsageError, match=f"truncation={cells}: expected 0 to 8 cells"):
+        make("gan3d", truncation=cells)
+
+
+@pytest.mark.parametrize("adversarial", ["wasserstein_gp", "relativistic"])
+def test_with_truncation_both_sides_see_distances(
+    adversarial: str, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make("gan3d", adversarial=adversarial, truncation=2.0)
+    seen: list[Tensor] = []
+
+    def packs(self: Model, occupancy: Tensor) -> Tensor:
+        seen.append(occupancy.detach())
+        return occupancy
+
+    monkeypatch.setattr(type(model), "packs", packs)
+    with Dataset(tiny_data) as data:
+        figures = step_of(stepper_of(model), data)
+    real = [one for one in seen if len(one.unique()) < 100]  # distances are few, and what is generated takes any value
+    assert len(real) == (1 if adversarial == "wasserstein_gp" else 2)
+    for one in real:
+        assert float(((one > 0) & (one < 1)).float().mean()) > 0.1
+        assert torch.equal(one, truncated_distance((one >= 0.5).float(), 2.0))
+    assert 0 < figures["real_occupied"] < 1
 
 
 @pytest.mark.parametrize("options", [{}, {"condition": "projection"}])

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from voxgan.errors import UsageError, nearest
 from voxgan.models.model import Batch, Config, Model, Options, Phase
+from voxgan.truncated_distance import truncated_distance
 
 __all__ = ["GAN3D", "MODEL", "GAN3DConfig"]
 
 _CONDITIONS = ("none", "projection", "concatenation")
+_FURTHEST = 8  # cells; the time that distances take grows with it
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,13 @@ class GAN3DConfig(Config):
     condition : {"none", "projection", "concatenation"}
         Make shapes of a class that is asked for (Mirza and Osindero 2014, arXiv:1411.1784): G gets the class beside z,
         and D in one of the ways of `voxgan.networks.heads.Judge`.
+    truncation : float
+        D sees real shapes as distances to their surface, cut off at so many cells (`voxgan.truncated_distance`), and
+        so G makes such fields, whose level ½ is the surface; 0: as cells of 0 and 1.
     """
 
     condition: str = "none"
+    truncation: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -34,6 +40,8 @@ class GAN3DConfig(Config):
         if self.condition not in _CONDITIONS:
             hint = " (an auxiliary classifier is the model ac_gan3d)" if self.condition == "auxiliary" else ""
             raise UsageError(f"condition={self.condition!r}; {nearest(self.condition, _CONDITIONS)}{hint}")
+        if not 0 <= self.truncation <= _FURTHEST:
+            raise UsageError(f"truncation={self.truncation}: expected 0 to {_FURTHEST} cells")
 
 
 class GAN3D(Model):
@@ -68,8 +76,19 @@ class GAN3D(Model):
         generated = self.generated(batch)
         labels = batch["label"] if self.conditional else None
         if phase == "discriminator":
-            return self.discriminator_terms(batch["occupancy"], generated, batch.draws, labels)
-        return {"total": self.generator_terms(generated, batch["occupancy"], labels)["adversarial"]}
+            return self.discriminator_terms(self._real(batch), generated, batch.draws, labels)
+        return {"total": self.generator_terms(generated, self._real(batch), labels)["adversarial"]}
+
+    def _real(self, batch: Batch) -> Tensor:
+        """Return what D sees of a batch's real shapes, computed once a step, (B, 1, R, R, R)."""
+        if "real" not in batch:
+            batch["real"] = self.as_seen(batch["occupancy"])
+        return batch["real"]
+
+    def as_seen(self, occupancy: Tensor) -> Tensor:
+        """Return real shapes, (B, 1, R, R, R), as D sees them: with `truncation`, as distances to their surface."""
+        cells = self.config.truncation if isinstance(self.config, GAN3DConfig) else 0.0
+        return truncated_distance(occupancy, cells) if cells else occupancy
 
 
 MODEL = GAN3D

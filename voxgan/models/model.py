@@ -551,6 +551,10 @@ class Model(nn.Module):
         sides = self.packs(generated), self.packs(real) if self.adversary.PAIRED else None
         return game.generator_terms(self.config, self.discriminator, *sides, self._packed(labels))
 
+    def as_seen(self, occupancy: Tensor) -> Tensor:
+        """Return real shapes, (B, 1, R, R, R), as D sees them: in most models as they are."""
+        return occupancy
+
     def _packed(self, labels: Tensor | None) -> Tensor | None:
         return None if labels is None else labels.reshape(-1, self.config.pack)
 

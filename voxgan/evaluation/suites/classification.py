@@ -188,7 +188,7 @@ def _features(
         with torch.inference_mode():
             for part in pieces(rows, _CHUNK):
                 grids = torch.from_numpy(data.occupancy(part)).float()[:, None].to(setting.model.device)
-                found.append(discriminator_features(discriminator, grids).float().cpu().numpy())
+                found.append(discriminator_features(discriminator, setting.model.as_seen(grids)).float().cpu().numpy())
                 setting.report(f"features, {name}", sum(map(len, found)), len(rows))
     finally:
         discriminator.train(training)
