@@ -1,7 +1,7 @@
 """Chamfer distances of every pair of two collections of shapes, beside a search tree for each pair.
 
-    python benchmarks/chamfer.py [--sets 100] [--points 2048] [--data chairs64.h5] [--threads 2] [--json]
-    python benchmarks/chamfer.py --sets 1000 --data chairs64.h5        # minutes
+    python benchmarks/chamfer.py [--sets 100] [--points 2048] [--data chairs32.h5] [--threads 2] [--json]
+    python benchmarks/chamfer.py --sets 1000 --data chairs32.h5        # minutes
 
 ``ratio`` is how many times longer the plain form takes, SciPy's cKDTree of each set asked by each other set, on some of
 the pairs, in the same run; ``apart`` is the largest relative difference between the two. ``minutes`` is the time of the

@@ -141,8 +141,8 @@ def draw(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--tera", type=float, default=8.0, help="TFLOP of each run")
     parser.add_argument("--losses", default="all")
     parser.add_argument("--networks", default="paper,residual")
@@ -154,6 +154,9 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.data is None or arguments.out is None:
+        print("{}" if arguments.json else "nothing to train on: give a data set, and a folder with --out")
+        return
     torch.set_num_threads(arguments.threads)
     try:
         if arguments.table or arguments.sheet:

@@ -2,8 +2,9 @@
 
     python benchmarks/photo_to_mesh.py [--model furniture] [--photo examples/chair.png] [--repeat 15] [--json]
 
-The networks are timed at the paper's full width: the model's weights are laid into networks of 64 channels whose other
-channels are zero, so that the shapes are real and the arithmetic is the paper's. ``ratio_to_networks`` is the whole way
+The generator is timed at the paper's full width: the model's weights are laid into one of 64 channels whose other
+channels are zero, so that the shapes are real and the arithmetic is the paper's; the encoder, of which the paper says
+little, is the model's own. ``ratio_to_networks`` is the whole way
 (read, cut out, encode, decode, surface, write) over encoder + generator alone. The model at its own width is printed
 beside it, where the fixed cost of reading, surface and writing weighs more.
 """
@@ -11,6 +12,7 @@ beside it, where the fixed cost of reading, surface and writing weighs more.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import tempfile
@@ -22,25 +24,24 @@ import torch
 
 import voxgan
 from voxgan.images import photo
-from voxgan.models.vae_gan3d import VAEGAN3D, VAEGANConfig
+from voxgan.models.vae_gan3d import VAEGAN3D
 
 
 def widened(model: VAEGAN3D, width: int = 64) -> VAEGAN3D:
-    """Return a model of the paper's width that computes the same function, its further channels zero."""
-    config = VAEGANConfig(resolution=model.config.resolution, width=width, encoder_width=width)
-    wide = VAEGAN3D(config)
-    for name in ("generator", "encoder"):
-        target, source = getattr(wide, name).state_dict(), getattr(model, name).state_dict()
-        for key, value in target.items():
-            if value.ndim:
-                value.zero_()
-                value[tuple(slice(0, n) for n in source[key].shape)] = source[key]
+    """Return a model that computes the same with a generator of the paper's width, its further channels zero."""
+    wide = VAEGAN3D(dataclasses.replace(model.config, width=width))
+    wide.encoder = model.encoder
+    target, source = wide.generator.state_dict(), model.generator.state_dict()
+    for key, value in target.items():
+        if value.ndim:
+            value.zero_()
+            value[tuple(slice(0, n) for n in source[key].shape)] = source[key]
     return wide.eval()
 
 
 def times(model: VAEGAN3D, path: Path, out: Path, repeat: int) -> tuple[float, float]:
     """Return the medians of the whole way and of the networks alone, in seconds, measured in turn."""
-    image = torch.from_numpy(photo(path)[None])
+    image = torch.from_numpy(photo(path, model.image_size(model.config))[None])
     whole, networks = [], []
     for _ in range(repeat + 1):
         began = time.perf_counter()

@@ -103,16 +103,19 @@ def table(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("photos", type=Path, nargs="?")
     parser.add_argument("--test", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--arms", default="all")
     parser.add_argument("--part", default="1/1")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.data is None or arguments.photos is None or arguments.out is None:
+        print("{}" if arguments.json else "nothing to train on: give two data sets, and a folder with --out")
+        return 0
     if arguments.table:
         table(arguments)
         return 0

@@ -125,7 +125,7 @@ def least_batch(network: Network, gpus: int, reached: float, options: argparse.N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gflop", type=float, default=93.0, help="of a step, for one shape")
-    parser.add_argument("--tflops", type=float, default=790.0, help="matrix peak; an H200's in bf16, measured")
+    parser.add_argument("--tflops", type=float, default=790.0, help="matrix peak; four fifths of an H200's in bf16")
     parser.add_argument("--total", type=int, default=4096, help="shapes a step over all GPUs, for the second table")
     parser.add_argument("--bytes", type=int, default=4, help="of one number of a gradient")
     parser.add_argument("--sync-batch-norm", action="store_true")

@@ -63,7 +63,7 @@ def _whole(kind: Any, tokens: Sequence[Any]) -> int:
 
 Whole = Annotated[int, Parameter(converter=_whole)]
 Photos = Annotated[list[Path], Parameter(help="Pictures of one object each.", negative="")]
-ModelName = Annotated[str, Parameter(name=["--model", "-m"], help="A shipped model, or a run or model folder.")]
+ModelName = Annotated[str, Parameter(name=["--model", "-m"], help="A shipped model, a folder, or hub:OWNER/NAME.")]
 Seed = Annotated[Whole, Parameter(help="The same seed gives the same shapes.")]
 Background = Annotated[
     Literal["auto", "keep", "remove"],
@@ -421,7 +421,7 @@ def resume(
 
 @app.command(usage="Usage: voxgan evaluate MODEL DATA.h5 [OPTIONS]")
 def evaluate(
-    model: Annotated[str, Parameter(help="A shipped model, or a run or model folder.")],
+    model: Annotated[str, Parameter(help="A shipped model, a folder, or hub:OWNER/NAME.")],
     data: Annotated[Path, Parameter(help="Data set with a test split, made by voxgan prepare.")],
     /,
     *,
@@ -652,8 +652,8 @@ def _say_trained(run: Path, model: Model) -> None:
 
 
 def _check_seed(seed: int) -> None:
-    if not -(1 << 63) <= seed < 1 << 64:
-        raise UsageError(f"seed {seed}: expected a number of at most 64 bits")
+    if not -(1 << 63) <= seed < 1 << 63:
+        raise UsageError(f"seed {seed}: expected a number of at most 63 bits")
 
 
 def _load(name: str) -> Model:

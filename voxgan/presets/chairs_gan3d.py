@@ -1,7 +1,7 @@
-"""The shipped generator of chairs: 3D-GAN at width 24, trained on two CPU cores.
+"""The shipped generator of chairs: 3D-GAN at width 24, trained on one CPU core.
 
-    voxgan prepare modelnet/ furniture chairs64.h5 --classes chair --count 300 --test-share 0
-    voxgan train chairs_gan3d chairs64.h5 --out runs/chairs
+    voxgan prepare modelnet/ furniture chairs-train64.h5 --classes chair --count 300 --test-share 0
+    voxgan train chairs_gan3d chairs-train64.h5 --out runs/chairs
     voxgan resume runs/chairs steps=5400 cosine=true average=0.998
 
 The first stage has constant rates; the second lets them fall and averages longer, which takes specks off the samples.

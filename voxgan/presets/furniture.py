@@ -1,9 +1,9 @@
 r"""The shipped photo → shape model: 3D-VAE-GAN of six classes at width 24, trained on one CPU core.
 
-    voxgan prepare modelnet/ furniture furniture64.h5 --views 4 --count 900 --test-share 0 \
+    voxgan prepare modelnet/ furniture furniture-train64.h5 --views 4 --count 900 --test-share 0 \
         --classes bed,bookshelf,chair,desk,sofa,table
-    voxgan train furniture furniture64.h5 --out runs/half resolution=32 steps=13300
-    voxgan train furniture furniture64.h5 --out runs/furniture start=runs/half
+    voxgan train furniture furniture-train64.h5 --out runs/half resolution=32 steps=13300
+    voxgan train furniture furniture-train64.h5 --out runs/furniture start=runs/half
 
 where modelnet/ holds the volumes of bed, bookshelf, chair, desk, sofa and table; the first stage sees 160,000 photos,
 the second 36,000. Time, hardware, scores, and in which pieces it was trained: `voxgan/pretrained/furniture/README.md`.

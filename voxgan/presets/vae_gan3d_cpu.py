@@ -1,8 +1,8 @@
 r"""3D-VAE-GAN from parametric furniture alone, for a processor: nothing to download but one package.
 
-    pip install 'voxgan-3d[imagenet]'
-    voxgan prepare furniture furniture64.h5 --views 4 --count 400 --classes bed,bookshelf,chair,desk,sofa,table
-    voxgan train vae_gan3d_cpu furniture64.h5 --out runs/mine
+    pip install '.[imagenet]'
+    voxgan prepare furniture parametric64.h5 --views 4 --count 400 --classes bed,bookshelf,chair,desk,sofa,table
+    voxgan train vae_gan3d_cpu parametric64.h5 --out runs/mine
     voxgan reconstruct photo.jpg -m runs/mine -o out.obj
 
 ``docs/laboratory.md`` has what led to these options.
