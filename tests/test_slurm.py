@@ -47,11 +47,12 @@ else:
     open(os.path.join(os.environ["STUBS"], "scontrol.log"), "a").write(" ".join(sys.argv[1:]) + "\\n")
 """
 SCANCEL = """
-import os, signal, sys
+import os, signal, sys, time
 here = os.environ["STUBS"]
 open(os.path.join(here, "scancel.log"), "a").write(" ".join(sys.argv[1:]) + "\\n")
 for pid in open(os.path.join(here, "nodes")).read().split():
     os.kill(int(pid), signal.SIGTERM)
+time.sleep(float(os.environ.get("SCANCEL_SECONDS", "0")))
 """
 AGENT = """
 import json, os, signal, sys, time
@@ -231,8 +232,9 @@ def test_an_error_is_the_jobs_error_and_is_not_tried_again(job: Job, stubs: Path
 
 # ----------------------------------------------------------------------------------------------------------- signals
 @pytest.mark.parametrize(("number", "status", "queued"), [(signal.SIGUSR1, 0, True), (signal.SIGTERM, 1, False)])
-def test_asked_to_stop(job: Job, stubs: Path, number: signal.Signals, status: int, queued: bool) -> None:
-    with job("gan3d", "data.h5", "runs/x", AGENT_SECONDS="60") as running:
+@pytest.mark.parametrize("seconds", ["0", "1"])  # with 1, the step is over before the signal has been dealt with
+def test_asked_to_stop(job: Job, stubs: Path, number: signal.Signals, status: int, queued: bool, seconds: str) -> None:
+    with job("gan3d", "data.h5", "runs/x", AGENT_SECONDS="60", SCANCEL_SECONDS=seconds) as running:
         wait_for(lambda: (stubs / "nodes").exists() and all((stubs / f"agent-{n}").exists() for n in range(2)))
         os.kill(running.pid, number)
         said, _ = running.communicate(timeout=30)
