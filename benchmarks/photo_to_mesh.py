@@ -3,10 +3,10 @@
     python benchmarks/photo_to_mesh.py [--model furniture] [--photo examples/chair.png] [--repeat 15] [--json]
 
 The generator is timed at the paper's full width: the model's weights are laid into one of 64 channels whose other
-channels are zero, so that the shapes are real and the arithmetic is the paper's; the encoder, of which the paper says
-little, is the model's own. ``ratio_to_networks`` is the whole way
-(read, cut out, encode, decode, surface, write) over encoder + generator alone. The model at its own width is printed
-beside it, where the fixed cost of reading, surface and writing weighs more.
+channels are zero, so that the shapes are real and the arithmetic is the paper's; the encoder is the model's own, not
+the paper's. ``ratio_to_networks`` is the whole way (read, cut out, encode, decode, surface, write) over encoder +
+generator alone. The model at its own width is printed beside it, where the fixed cost of reading, surface and writing
+weighs more.
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ def generate(
     shapes = network.generate(count, seed, class_name, class_index, whole)
     check_writable(writing, targets)
     export_all(cleaned(shapes, writing), targets, writing)
-    broken = sum(0 < largest_part(grid) < whole for grid in shapes.occupancy)  # empty ones are told of when written
-    if broken:
+    broken = sum(0 < largest_part(grid) < whole for grid in shapes.occupancy) if whole else 0
+    if broken:  # empty ones are told of when they are written
         print(
             f"voxgan: {broken} of {count} shapes have less than {whole:.0%} of their cells in one part, however often "
             "they were drawn; the model makes few others",

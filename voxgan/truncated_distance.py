@@ -47,10 +47,7 @@ def _away(cells: Tensor, reach: int) -> Tensor:
     squares = torch.where(cells, float(far), 0.0)
     for axis in (2, 3, 4):
         side = squares.shape[axis]
-        beyond = [0, 0, 0, 0, 0, 0]
-        beyond[2 * (4 - axis)] = beyond[2 * (4 - axis) + 1] = reach
-        wide = pad(squares, beyond, value=far)
-        squares = squares.clone()
+        wide = pad(squares, (0, 0) * (4 - axis) + (reach, reach), value=far)  # a copy: squares change below
         for step in range(1, reach + 1):
             for start in (reach - step, reach + step):
                 torch.minimum(squares, wide.narrow(axis, start, side) + step**2, out=squares)

@@ -89,6 +89,11 @@ class _Set:
         """IoU of every shape with every other."""
         return pairwise_iou(self.grids)
 
+    @functools.cached_property
+    def largest_parts(self) -> NDArray[np.float64]:
+        """Share of every shape's mass in its largest part."""
+        return np.array([largest_part(grid) for grid in self.grids])
+
 
 def reason(model: Model, name: str) -> str | None:
     """Say why a model cannot take part; every one can."""
@@ -118,7 +123,7 @@ def run(setting: Setting) -> Suite:
     wanted = in_proportion(labels, count, setting.seed)
     asked = _asked(setting, wanted)
     sampled = _samples(setting, labels, asked, count, notes)
-    train_rows = _training_rows(setting, labels, count, notes)
+    train_rows = _training_rows(setting, wanted, notes)
     noise = noise_like(real.grids, count, setting.seed)
     sets = [
         _measured(setting, setting.name, "model", sampled),
@@ -143,7 +148,7 @@ def run(setting: Setting) -> Suite:
         _sheet(
             "pieces",
             "Samples of which the least hangs together",
-            sampled[np.argsort([largest_part(one) for one in sampled])[:8]],
+            sampled[np.argsort(sets[0].largest_parts)[:8]],
         ),
     ]
     facts = {
@@ -192,18 +197,18 @@ def _samples(
     return grids
 
 
-def _training_rows(setting: Setting, labels: NDArray[np.int64], count: int, notes: list[str]) -> NDArray[np.int64]:
-    """Return training shapes in the proportions of these classes, as many as there are, none twice."""
+def _training_rows(setting: Setting, wanted: NDArray[np.int64], notes: list[str]) -> NDArray[np.int64]:
+    """Return a training shape of each of these classes, as many as there are, none twice."""
     known = setting.labels_of(setting.known)
     rng = np.random.default_rng(setting.seed)
     rows = []
-    for label, asked in zip(*np.unique(in_proportion(labels, count, setting.seed), return_counts=True), strict=True):
+    for label, asked in zip(*np.unique(wanted, return_counts=True), strict=True):
         own = np.flatnonzero(known == label)
         rows.append(rng.choice(own, min(int(asked), len(own)), replace=False))
     found: NDArray[np.int64] = np.sort(np.concatenate(rows))
     if len(found) < 2:
         raise DatasetError(f"{setting.known.path}: too few training shapes of the classes that are judged; expected 2")
-    if len(found) < count:
+    if len(found) < len(wanted):
         notes.append(f"Training shapes: {len(found)} only, for some classes have no more; these proportions differ.")
     return found
 
@@ -310,7 +315,7 @@ def _alone_table(setting: Setting, sets: list[_Set], real: _Set) -> tuple[Table,
     rows, places = [], np.zeros(0, np.int64)
     for one in [*sets, real]:
         values: dict[str, float | None] = {"n": float(len(one.grids)), **failures(one.grids)}
-        values["largest_part"] = float(np.mean([largest_part(grid) for grid in one.grids]))
+        values["largest_part"] = float(one.largest_parts.mean())
         values["pairwise_iou"] = mean_of_pairs(one.ious)
         few = np.random.default_rng(setting.seed).permutation(len(one.grids))[: 2 * _PAIRS]  # not of the first classes
         values["ms_ssim"] = mean_ms_ssim(one.grids[few].astype(np.float32), _PAIRS, setting.seed)
