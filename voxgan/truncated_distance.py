@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-__all__ = ["truncated_distance"]
+__all__ = ["FURTHEST", "truncated_distance"]
+
+FURTHEST = 8  # cells; the time that distances take grows with it, and their squares must fit in a byte
 
 
 def truncated_distance(occupancy: Tensor, cells: float) -> Tensor:
@@ -23,7 +25,7 @@ def truncated_distance(occupancy: Tensor, cells: float) -> Tensor:
     occupancy : Tensor, (B, 1, R, R, R)
         Of 0 and 1, on any device.
     cells : float
-        Where distances are cut off, above 0.
+        Where distances are cut off, above 0, at most `FURTHEST`.
 
     Returns
     -------
@@ -37,18 +39,21 @@ def truncated_distance(occupancy: Tensor, cells: float) -> Tensor:
     """
     inside = occupancy > 0.5
     reach = math.ceil(cells + 0.5)
-    depth = torch.where(inside, _away(inside, reach) - 0.5, 0.5 - _away(~inside, reach))
-    return (0.5 + depth / (2 * cells)).clamp_(0, 1)
+    away = torch.where(inside, _squares(inside, reach), _squares(~inside, reach)).float().sqrt_().sub_(0.5)
+    return (0.5 + torch.where(inside, away, -away) / (2 * cells)).clamp_(0, 1)
 
 
-def _away(cells: Tensor, reach: int) -> Tensor:
-    """Return each cell's distance to the nearest that is not among `cells`, or more than `reach` if it is further."""
+def _squares(cells: Tensor, reach: int) -> Tensor:
+    """Return each cell's squared distance to the nearest that is not among `cells`, or more if that is beyond `reach`.
+
+    Bytes hold them: no sum is above 10² + 9².
+    """
     far = (reach + 1) ** 2
-    squares = torch.where(cells, float(far), 0.0)
+    squares = cells.to(torch.uint8) * far
     for axis in (2, 3, 4):
         side = squares.shape[axis]
         wide = pad(squares, (0, 0) * (4 - axis) + (reach, reach), value=far)  # a copy: squares change below
         for step in range(1, reach + 1):
-            for start in (reach - step, reach + step):
-                torch.minimum(squares, wide.narrow(axis, start, side) + step**2, out=squares)
-    return squares.sqrt_()
+            nearer = torch.minimum(wide.narrow(axis, reach - step, side), wide.narrow(axis, reach + step, side))
+            torch.minimum(squares, nearer.add_(step**2), out=squares)
+    return squares

@@ -9,12 +9,11 @@ from torch import Tensor
 
 from voxgan.errors import UsageError, nearest
 from voxgan.models.model import Batch, Config, Model, Options, Phase
-from voxgan.truncated_distance import truncated_distance
+from voxgan.truncated_distance import FURTHEST, truncated_distance
 
 __all__ = ["GAN3D", "MODEL", "GAN3DConfig"]
 
 _CONDITIONS = ("none", "projection", "concatenation")
-_FURTHEST = 8  # cells; the time that distances take grows with it
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class GAN3DConfig(Config):
         if self.condition not in _CONDITIONS:
             hint = " (an auxiliary classifier is the model ac_gan3d)" if self.condition == "auxiliary" else ""
             raise UsageError(f"condition={self.condition!r}; {nearest(self.condition, _CONDITIONS)}{hint}")
-        if not 0 <= self.truncation <= _FURTHEST:
-            raise UsageError(f"truncation={self.truncation}: expected 0 to {_FURTHEST} cells")
+        if not 0 <= self.truncation <= FURTHEST:
+            raise UsageError(f"truncation={self.truncation}: expected 0 to {FURTHEST} cells")
 
 
 class GAN3D(Model):
