@@ -26,8 +26,7 @@ demo: $(STAMP)  ## photo -> mesh and noise -> meshes with the shipped models, in
 	@$(BIN)/python examples/demo.py --out $(OUT)
 
 test: $(STAMP)  ## run the tests (VOXGAN_TEST_DATA=folder adds those on real data)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/torture --ignore=tests/viewer
-	@$(BIN)/python -m pytest tests/torture tests/viewer
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 torture: $(STAMP)  ## the long tests of damaged files, kills and full disks (VOXGAN_TEST_DATA as for test)
 	@VOXGAN_TORTURE=full $(BIN)/python -m pytest --timeout=900 tests/torture

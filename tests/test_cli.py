@@ -131,20 +131,21 @@ def test_generate_draws_again_what_lies_in_pieces(
     def decode(self: Model, z: torch.Tensor) -> Shapes:
         grids = np.zeros((len(z), 16, 16, 16), np.float32)
         grids[:, 2:6, 2:6, 2:6] = 1
-        grids[(z[:, 0] > 0.5).numpy(), 9:12, 9:12, 9:12] = 1
+        grids[(z[:, 0] > 0.5).numpy(), 9:12, 9:12, 9:12] = 0.8
         return Shapes(grids)
 
     monkeypatch.setattr(kind, "decode", decode)
     assert voxgan("generate", "-m", gan, "-n", "8", "-o", f"{tmp_path}/out/", "-f", "npz").err == ""
     assert all(read_volume(path).occupancy.sum() == 64 for path in (tmp_path / "out").iterdir())
     assert voxgan("generate", "-m", gan, "-n", "8", "-o", f"{tmp_path}/all/", "-f", "npz", "--whole", "0").err == ""
-    assert {int(read_volume(path).occupancy.sum()) for path in (tmp_path / "all").iterdir()} == {64, 91}
+    assert {int(read_volume(path).occupancy.sum()) for path in (tmp_path / "all").iterdir()} == {64, 85}
     monkeypatch.setattr(kind, "decode", lambda self, z: decode(self, torch.ones_like(z)))
     done = voxgan("generate", "-m", gan, "-o", out)
     assert done.status == 0 and done.err.startswith(
         "voxgan: 1 of 1 shapes have less than 95% of their cells in one part"
     )
     assert done.err.count("\n") == 1 and out.exists()
+    assert voxgan("generate", "-m", gan, "-o", out, "--level", "0.9").err == ""  # where the second block is not seen
 
 
 def test_the_same_seed_gives_the_same_file(voxgan: Any, gan: Path, tmp_path: Path) -> None:

@@ -83,5 +83,6 @@ def test_the_first_directions_of_shipped_models_change_shapes_more_than_single_n
     z = model.sample_latents(4, seed=0)
     here = model.decode(z).occupancy
     found = principal_directions(model, 3)
-    changes = [1 - iou(model.decode(z + 4 * step).occupancy, here).mean() for step in (*found, *torch.eye(200)[:3])]
+    single = torch.eye(model.latent_size)[:3]
+    changes = [1 - iou(model.decode(z + 4 * step).occupancy, here).mean() for step in (*found, *single)]
     assert sum(changes[:3]) > 2 * sum(changes[3:]) > 0

@@ -129,10 +129,10 @@ def generate(
     from voxgan.metrics.failures import largest_part
 
     network = _load(model)
-    shapes = network.generate(count, seed, class_name, class_index, whole)
+    shapes = network.generate(count, seed, class_name, class_index, whole, writing.level)
     check_writable(writing, targets)
     export_all(cleaned(shapes, writing), targets, writing)
-    broken = sum(0 < largest_part(grid) < whole for grid in shapes.occupancy) if whole else 0
+    broken = sum(0 < largest_part(grid, writing.level) < whole for grid in shapes.occupancy) if whole else 0
     if broken:  # empty ones are told of when they are written
         print(
             f"voxgan: {broken} of {count} shapes have less than {whole:.0%} of their cells in one part, however often "

@@ -529,7 +529,7 @@ def test_shapes_in_pieces_are_drawn_again(options: dict[str, Any], monkeypatch: 
     def decode(self: Model, z: Tensor) -> Shapes:
         grids = np.zeros((len(z), 16, 16, 16), np.float32)
         grids[:, 2:6, 2:6, 2:6] = 1
-        grids[(z[:, 0] > 0).numpy(), 9:12, 9:12, 9:12] = 1  # 27 of 91 cells
+        grids[(z[:, 0] > 0).numpy(), 9:12, 9:12, 9:12] = 0.8  # 27 of 91 cells
         return Shapes(grids)
 
     monkeypatch.setattr(type(model), "decode", decode)
@@ -539,6 +539,7 @@ def test_shapes_in_pieces_are_drawn_again(options: dict[str, Any], monkeypatch: 
     assert torch.equal(plain[kept], whole[kept])
     assert torch.equal(whole, model.sample_latents(40, seed=3, whole=0.9))
     assert torch.equal(plain, model.sample_latents(40, seed=3, whole=0.7))  # 64 of 91 cells are .703
+    assert torch.equal(plain, model.sample_latents(40, seed=3, whole=0.9, level=0.9))  # where the second is not seen
     assert len({tuple(row.tolist()) for row in whole}) == 40
     if options:
         size = model.config.latent
@@ -546,6 +547,7 @@ def test_shapes_in_pieces_are_drawn_again(options: dict[str, Any], monkeypatch: 
         named = model.sample_latents(10, seed=1, class_name="table", whole=0.9)
         assert bool((named[:, -1] == 1).all())
     assert model.generate(5, seed=0, whole=0.9).occupancy[:, 9:12].sum() == 0
+    assert model.generate(5, seed=0, whole=0.9, level=0.9).occupancy[:, 9:12].sum() > 0
     for share in (-0.1, 1.1):
         with pytest.raises(UsageError, match=f"whole={share}: expected a share from 0 to 1"):
             model.sample_latents(2, whole=share)

@@ -306,6 +306,7 @@ class Model(nn.Module):
         class_name: str | None = None,
         class_index: int | None = None,
         whole: float = 0.0,
+        level: float = 0.5,
     ) -> Tensor:
         """Draw latents: from the prior, or from `class_latents` where the model has them.
 
@@ -322,6 +323,8 @@ class Model(nn.Module):
         whole : float
             Draw again, up to 20 times, where the largest connected part of the shape holds less than this share of its
             cells: rejection sampling, for shapes to be used. 0 takes what comes. It costs a `decode` of each draw.
+        level : float
+            From which occupancy on a cell is inside, where shapes have to be `whole`: that of the surface to be taken.
 
         Returns
         -------
@@ -351,7 +354,7 @@ class Model(nn.Module):
         broken = torch.arange(count)
         for _ in range(_DRAWS if whole else 0):  # each of the class that it was first, or easy classes would be more
             latents = torch.cat([z[broken], named[broken]], dim=1)
-            broken = broken[self._in_pieces(latents, whole)]  # what was whole stays so, and is not decoded again
+            broken = broken[self._in_pieces(latents, whole, level)]  # what was whole stays so, and is not decoded again
             if not len(broken):
                 break
             z[broken] = self._drawn(of_classes[broken], source)
@@ -363,11 +366,11 @@ class Model(nn.Module):
             return self.class_latents.sample(of_classes, source).to(self.device)
         return self.draw_latents(len(of_classes), source)
 
-    def _in_pieces(self, z: Tensor, least: float) -> Tensor:
+    def _in_pieces(self, z: Tensor, least: float, level: float) -> Tensor:
         """Return which latents give shapes whose largest part holds less than this share."""
         from voxgan.metrics.failures import largest_part
 
-        shares = [largest_part(shape) for shape in self.decode(z).occupancy]
+        shares = [largest_part(shape, level) for shape in self.decode(z).occupancy]
         return torch.tensor([place for place, share in enumerate(shares) if share < least], dtype=torch.long)
 
     def _labels(self, count: int, chosen: int | None, source: torch.Generator) -> Tensor:
@@ -471,9 +474,10 @@ class Model(nn.Module):
         class_name: str | None = None,
         class_index: int | None = None,
         whole: float = 0.0,
+        level: float = 0.5,
     ) -> Shapes:
         """Make shapes from noise: `decode` of `sample_latents`."""
-        return self.decode(self.sample_latents(count, seed, class_name, class_index, whole))
+        return self.decode(self.sample_latents(count, seed, class_name, class_index, whole, level))
 
     def reconstruct(
         self,
