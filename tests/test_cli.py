@@ -327,7 +327,7 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["prepare", "furniture", "OUT/data.h5", "--views", "7", "--rig", "24x3"], "expected 72"),
         (["prepare", "furniture", "OUT/data.h5", "--views", "1", "--backgrounds", "room"], "room"),
         (["prepare", "furniture", "--look", "OUT/sheet.jpg"], "ends in .png"),
-        (["prepare", "furniture", "OUT/data.h5", "--resolution", "64.5"], "no whole number See  voxgan prepare --help"),
+        (["prepare", "furniture", "OUT/data.h5", "--resolution", "64.5"], "no whole number. See  voxgan prepare --help"),
         (["prepare", "furniture", "OUT/data.h5", "--views", "100000000"], "0 to 1024"),
         (["prepare", "furniture", "OUT/data.h5", "--cluster", "nix"], "tcp://host:8786"),
         (["prepare", "furniture", "OUT/data.h5", "--rig", "foto"], "did you mean 'photo'"),
@@ -439,6 +439,7 @@ def test_missing_files(voxgan: Any, vae: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     refused(voxgan("reconstruct", gone, "-m", vae, "-o", tmp_path / "a.obj"), 4, "gone")
     refused(voxgan("generate", "-m", "no-such-model", "-o", tmp_path / "a.obj"), 4, "no model 'no-such-model'")
+    refused(voxgan("generate", "-m", "chair_gan3d", "-o", tmp_path / "a.obj"), 4, "did you mean 'chairs-gan3d'?")
     refused(voxgan("generate", "-m", "x" * 3000, "-o", tmp_path / "a.obj"), 4, "xxx")
     refused(voxgan("info", gone), 4, "gone")
     refused(voxgan("info", f"{gone}.h5"), 4, "gone.h5")

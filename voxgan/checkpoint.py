@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from voxgan import models
 from voxgan.class_latents import ClassLatents
-from voxgan.errors import CheckpointError, InputError, StorageError, UsageError
+from voxgan.errors import CheckpointError, InputError, StorageError, UsageError, nearest
 from voxgan.files import atomic_write, sha256, sweep_temporaries, write_json
 from voxgan.hub import fetched, is_hub_name
 from voxgan.models.model import Model, make_config
@@ -107,7 +107,7 @@ def _folder_of(name: str | Path) -> Path:
             raise CheckpointError(f"{path}: a pickled checkpoint, which can run code; voxgan loads safetensors folders")
         raise CheckpointError(f"{path}: a file; expected a folder with config.json, or one of {', '.join(shipped())}")
     raise StorageError(
-        f"no model {str(name)!r}: neither a folder nor one of the shipped ({', '.join(shipped())}); of the hub, write "
+        f"no model {str(name)!r}: neither a folder nor shipped; {nearest(dashed, shipped())}; of the hub, write "
         "hub:OWNER/NAME"
     )
 

@@ -58,7 +58,7 @@ def _whole(kind: Any, tokens: Sequence[Any]) -> int:
     try:
         return int(tokens[0].value)
     except ValueError:
-        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
+        raise ValueError(f"{tokens[0].value!r} is no whole number.") from None
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
