@@ -327,7 +327,10 @@ def test_a_shape_without_a_surface_is_named_and_the_others_are_written(
         (["prepare", "furniture", "OUT/data.h5", "--views", "7", "--rig", "24x3"], "expected 72"),
         (["prepare", "furniture", "OUT/data.h5", "--views", "1", "--backgrounds", "room"], "room"),
         (["prepare", "furniture", "--look", "OUT/sheet.jpg"], "ends in .png"),
-        (["prepare", "furniture", "OUT/data.h5", "--resolution", "64.5"], "no whole number. See  voxgan prepare"),
+        (
+            ["prepare", "furniture", "OUT/data.h5", "--resolution", "64.5"],
+            "no whole number. See  voxgan prepare --help",
+        ),
         (["prepare", "furniture", "OUT/data.h5", "--views", "100000000"], "0 to 1024"),
         (["prepare", "furniture", "OUT/data.h5", "--cluster", "nix"], "tcp://host:8786"),
         (["prepare", "furniture", "OUT/data.h5", "--rig", "foto"], "did you mean 'photo'"),
