@@ -204,11 +204,22 @@ def test_arithmetic(voxgan: Any, gan: Path, tmp_path: Path) -> None:
     done = voxgan("arithmetic", "A - B + 0.5*C", "-m", gan, "-o", out, "--preview", tmp_path / "sum.png")
     assert done == (0, f"{out}\n{tmp_path / 'sum.png'}\n", "")
     solid(out)
-    assert (
-        voxgan("arithmetic", "A - B + B", "-m", gan, "-o", tmp_path / "a.npz", "--seed", "3", "--no-clean").status == 0
-    )
+    plain = ("-m", gan, "-o", tmp_path / "a.npz", "--seed", "3", "--no-clean", "--whole", "0")
+    assert voxgan("arithmetic", "A - B + B", *plain).status == 0
     a = make("gan3d").decode(make("gan3d").sample_latents(2, seed=3)[0])
     np.testing.assert_allclose(read_volume(tmp_path / "a.npz").occupancy, a.occupancy, atol=1e-5)
+
+
+@pytest.mark.parametrize("command", [["arithmetic", "A"], ["interpolate", "--steps", "2"]])
+def test_what_is_in_pieces_is_drawn_again(command: list[str], voxgan: Any, gan: Path, tmp_path: Path) -> None:
+    writing = ("-m", gan, "-o", f"{tmp_path}/o/", "-f", "npz", "--seed", "3", "--no-clean", "--whole", "0.85")
+    assert voxgan(*command, *writing, "--level", "0.52").status == 0
+    count = 1 if command[0] == "arithmetic" else 2
+    latents = [make("gan3d").sample_latents(count, 3, whole=whole, level=0.52) for whole in (0.0, 0.85)]
+    taken, again = (make("gan3d").decode(z).occupancy for z in latents)
+    written = [read_volume(path).occupancy for path in sorted((tmp_path / "o").iterdir())]
+    np.testing.assert_allclose(np.concatenate(written), again, atol=1e-5)
+    assert not np.allclose(taken, again, atol=1e-3)
 
 
 def test_prepare_train_resume_info(voxgan: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -69,6 +69,9 @@ Background = Annotated[
     Literal["auto", "keep", "remove"],
     Parameter(help="auto: use the picture's transparency, else remove a plain background."),
 ]
+InOnePart = Annotated[
+    float, Parameter(help="Draw again what has less than this share of its cells in one part; 0 takes what comes.")
+]
 ClassNames = Annotated[
     list[str],
     Parameter(name="--class", negative="", show_default=False, consume_multiple=True),
@@ -117,9 +120,7 @@ def generate(
         str | None, Parameter(name="--class", help="Only this class, of those that voxgan info MODEL can sample.")
     ] = None,
     class_index: Annotated[Whole | None, Parameter(help="The same by its place in that list, from 0.")] = None,
-    whole: Annotated[
-        float, Parameter(help="Draw again what has less than this share of its cells in one part; 0 takes what comes.")
-    ] = 0.95,
+    whole: InOnePart = 0.95,
 ) -> None:
     """Make shapes from noise:  voxgan generate -n 9 --seed 0 -o out/ --format stl."""
     if count < 1:
@@ -160,6 +161,7 @@ def interpolate(
     ] = [],  # noqa: B006
     model: ModelName = "chairs-gan3d",
     background: Background = "auto",
+    whole: InOnePart = 0.95,
 ) -> None:
     """Walk between two shapes:  voxgan interpolate --steps 16 -o walk.gif  (or .png for a sheet, or a folder)."""
     if len(photo) not in (0, 2):
@@ -177,7 +179,8 @@ def interpolate(
 
     network = _load(model)
     check_writable(writing, targets, pictures)
-    ends = _latents(network, photo, 2, seed, background, class_names)
+    drawing = {"whole": whole, "level": writing.level}
+    ends = _latents(network, photo, 2, seed, background, class_names, drawing)
     if len(set(class_names)) == 2 and network.conditional:
         ends = network.with_class(torch.stack([ends[0], ends[0]]), class_names[0])
         ends[1] = network.with_class(ends[1], class_names[1])
@@ -204,6 +207,7 @@ def arithmetic(
     class_names: Annotated[ClassNames, Parameter(help="The class of all, or one for each of A, B, C …")] = [],  # noqa: B006
     model: ModelName = "chairs-gan3d",
     background: Background = "auto",
+    whole: InOnePart = 0.95,
 ) -> None:
     """Calculate with shapes:  voxgan arithmetic 'A - B + C' --seed 0 -o odd.obj --preview sum.png.
 
@@ -224,7 +228,8 @@ def arithmetic(
     evaluate(expression, dict.fromkeys(letters[:count], torch.zeros(1)))  # what cannot be read is told first
     network = _load(model)
     check_writable(writing, targets)
-    z = _latents(network, photo, count, seed, background, class_names)
+    drawing = {"whole": whole, "level": writing.level}
+    z = _latents(network, photo, count, seed, background, class_names, drawing)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
     shapes = cleaned(network.decode(torch.cat([z, result[None]])), writing)
     export_all(shapes[len(z)], targets, writing, drawn=shapes)
@@ -669,17 +674,18 @@ def _latents(
     count: int,
     seed: int,
     background: str,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str],
+    drawing: Mapping[str, Any],
 ) -> Tensor:
     """Return latents (count, L): of photos where there are some, else from noise, of one class or of one each."""
     if not photos:
         if len(class_names) < 2:
-            return network.sample_latents(count, seed, next(iter(class_names), None))
+            return network.sample_latents(count, seed, next(iter(class_names), None), **drawing)
         if len(class_names) != count:
             raise UsageError(f"{len(class_names)} classes for {count} shapes; expected one for all, or one for each")
         import torch
 
-        drawn = [network.sample_latents(count, seed, name) for name in class_names]
+        drawn = [network.sample_latents(count, seed, name, **drawing) for name in class_names]
         return torch.stack([z[place] for place, z in enumerate(drawn)])
     if class_names:
         raise UsageError("photos and classes given; expected one of them")

@@ -156,6 +156,16 @@ def test_a_start_that_is_not_there(tmp_path: Path, tiny_data: Path) -> None:
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+def test_a_dry_run_looks_at_the_start(tmp_path: Path, tiny_data: Path) -> None:
+    options = {"width": 4, "latent": 8, "batch": 4, "steps": 1}
+    with pytest.raises(StorageError, match="no model"):
+        estimate("gan3d", tiny_data, start=str(tmp_path / "none"), **options)
+    other = saved(tmp_path / "old", make("gan3d", 5, width=8))
+    with pytest.raises(UsageError, match="nothing of its generator fits"):
+        estimate("gan3d", tiny_data, start=str(other), **options)
+    assert estimate("gan3d", tiny_data, start=str(saved(tmp_path / "fits", make("gan3d", 5))), **options).parameters
+
+
 @pytest.mark.parametrize("way", ["train", "estimate"])
 def test_imagenet_without_its_package_is_told_before_anything_is_written(
     way: str, tmp_path: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,6 +42,7 @@ from voxgan.training.options import (
 )
 from voxgan.training.ranks import Ranks
 from voxgan.training.run import keep_freed_memory
+from voxgan.training.start import take_over
 from voxgan.training.step import Stepper
 
 __all__ = ["Data", "Estimate", "Memory", "Option", "estimate"]
@@ -326,6 +327,9 @@ def _resolved(model: str, data: str | Path, ranks: int, options: Mapping[str, An
         training = training.on(group.device)
         check_data(kind, config, training, dataset, group)
         facts = Data(Path(data), dataset.resolution, len(dataset), config.classes, dataset.num_views)
+    if training.start:
+        with torch.random.fork_rng(devices=[]):
+            take_over(kind(config), training.start)
     values = {**dataclasses.asdict(config), **dataclasses.asdict(training)}
     preset = presets.find(model)[1]
     sources = {
