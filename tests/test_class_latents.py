@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from voxgan.files import sha256
 from voxgan.metrics.failures import failures
 from voxgan.metrics.iou import iou
 from voxgan.models.model import Model, make_config
+from voxgan.training.live import Live
 from voxgan.volumes import read_volume
 
 FILE = "class_latents.safetensors"
@@ -207,6 +209,14 @@ def test_fitting_to_a_data_set(tiny_data: Path) -> None:
         assert fit_class_latents(model, data).names == ("square",)
 
 
+def test_many_classes_take_no_longer_than_few(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxgan.class_latents._MAX_IN_ALL", 6)
+    told: list[tuple[int, int]] = []
+    with Dataset(tiny_data) as data:
+        fit_class_latents(make(encoder_width=2), data, lambda *now: told.append(now))
+    assert told == [(3, 6), (6, 6)]
+
+
 def test_the_view_with_the_best_reconstruction_counts(tiny_data: Path) -> None:
     model = make(encoder_width=2)
     with Dataset(tiny_data) as data:
@@ -251,6 +261,13 @@ def test_a_training_ends_with_class_latents(run: tuple[Path, Model], tiny_data: 
         assert torch.equal(found.class_latents.means, fitted.means)
         assert torch.equal(found.class_latents.factors, fitted.factors)
     np.testing.assert_array_equal(loaded.generate(3, 0, "square").occupancy, model.generate(3, 0, "square").occupancy)
+
+
+def test_fitting_says_how_far_it_is(tmp_path: Path, tiny_data: Path) -> None:
+    stream = io.StringIO()
+    voxgan.train("vae_gan3d", tiny_data, tmp_path / "run", Live(stream), **RUN)
+    steps, fitting = stream.getvalue().splitlines()
+    assert steps.startswith("step 4/4") and fitting.startswith("fitting class latents: 8/8 shapes")
 
 
 def test_a_stopped_run_has_none_until_it_is_finished(run: tuple[Path, Model], tmp_path: Path, tiny_data: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ClassLatents", "fit_class_latents"]
 
 _MAX_SHAPES = 128  # of each class; twice as many gave the same samples
+_MAX_IN_ALL = 2048  # of all classes, so that forty of them take no longer than sixteen
 _MAX_VIEWS = 4  # of each shape
 _SHAPES_AT_ONCE = 8
 _MAX_RANK = 32
@@ -112,8 +113,8 @@ class ClassLatents:
 def fit_class_latents(model: Model, data: Dataset, report: Callable[[int, int], None] | None = None) -> ClassLatents:
     """Fit a Gaussian for each class to what the image encoder makes of a data set's views.
 
-    At most 128 shapes of each class are looked at, from up to four sides. Of each shape the view counts whose
-    reconstruction comes nearest to it: many a view is taken for another class, and would blur the Gaussian.
+    At most 128 shapes of each class are looked at, 2,048 in all, from up to four sides. Of each shape the view counts
+    whose reconstruction comes nearest to it: many a view is taken for another class, and would blur the Gaussian.
 
     Parameters
     ----------
@@ -145,10 +146,11 @@ def fit_class_latents(model: Model, data: Dataset, report: Callable[[int, int], 
         )
     if data.resolution != model.config.resolution:
         raise DatasetError(f"{data.path}: its grids are {data.resolution}³, the model's {model.config.resolution}³")
-    rows = {name: _evenly(np.flatnonzero(data.labels == label)) for label, name in enumerate(data.classes)}
-    rows = {name: chosen for name, chosen in rows.items() if len(chosen)}
+    rows = {name: np.flatnonzero(data.labels == label) for label, name in enumerate(data.classes)}
+    rows = {name: own for name, own in rows.items() if len(own)}
     if not rows:
         raise DatasetError(f"{data.path}: has no shapes that class latents could be fitted to")
+    rows = {name: _evenly(own, max(2, min(_MAX_SHAPES, _MAX_IN_ALL // len(rows)))) for name, own in rows.items()}
     total, done = sum(map(len, rows.values())), 0
     codes: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
     for name, chosen in rows.items():
@@ -161,9 +163,9 @@ def fit_class_latents(model: Model, data: Dataset, report: Callable[[int, int], 
     return _gaussians({name: np.concatenate(parts) for name, parts in codes.items()})
 
 
-def _evenly(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return at most `_MAX_SHAPES` of the rows, from end to end."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _MAX_SHAPES)).astype(np.int64)]
+def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the rows, from end to end."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)]
 
 
 def _best_codes(model: VAEGAN3D, data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -73,6 +73,10 @@ class Live:
         """Write a line that stays, such as a warning, above the live line."""
         self.progress.say(text)
 
+    def stage(self, label: str, unit: str) -> Progress:
+        """Return a progress of its own for work that comes after the steps."""
+        return Progress(label, unit, self.progress.stream)
+
     def close(self) -> None:
         """End the live line where it stands: the run was stopped."""
         self.progress.close()

@@ -457,8 +457,10 @@ class _Run:
                 self.save(done)
             model = self.stepper.snapshot()
             if self.ranks.first and "image" in model.conditions:
+                stage = getattr(self.report, "stage", None)
+                told = None if stage is None else stage("fitting class latents", "shapes")
                 with contextlib.suppress(InputError):  # codes that are not finite: samples are the prior's then
-                    model.class_latents = fit_class_latents(model, self.data)
+                    model.class_latents = fit_class_latents(model, self.data, told)
                     save_class_latents(model.class_latents, self.folder)
             self.tell(done, "finished", f"all {done} steps done")
             self._write_report()
