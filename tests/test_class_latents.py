@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -16,9 +17,10 @@ from safetensors.torch import load_file, save_file
 import voxgan
 from voxgan import models
 from voxgan.checkpoint import load, save_class_latents, save_model
-from voxgan.class_latents import ClassLatents, _best_codes, _gaussians, fit_class_latents
+from voxgan.class_latents import ClassLatents, _best_codes, _gaussians, _photo_codes, fit_class_latents
 from voxgan.cli import _run
 from voxgan.dataset import Dataset
+from voxgan.domain_randomisation import premultiplied
 from voxgan.errors import CheckpointError, DatasetError, InputError, StorageError, UsageError
 from voxgan.feature_space import FeatureSpace
 from voxgan.files import sha256
@@ -80,6 +82,21 @@ def test_what_a_class_says_of_a_latent() -> None:
     torch.testing.assert_close(made.given(made.means, torch.tensor([0, 1])), made.means)
     point = ClassLatents(made.names, made.means, torch.zeros_like(made.factors))
     torch.testing.assert_close(point.given(z, labels), made.means[labels])
+
+
+def test_what_a_class_says_of_a_photo_whose_noise_was_measured() -> None:
+    source = torch.Generator().manual_seed(3)
+    made, z, labels = latents(), torch.randn(5, 8, generator=source), torch.tensor([0, 1, 0, 1, 1])
+    spread = torch.randn(8, 8, generator=source)
+    noise = spread @ spread.T + 0.1 * torch.eye(8)
+    measured = dataclasses.replace(made, photo_noise=noise)
+    for row, label in enumerate(labels.tolist()):
+        own = made.factors[label] @ made.factors[label].T
+        expected = made.means[label] + own @ torch.linalg.inv(own + noise) @ (z[row] - made.means[label])
+        torch.testing.assert_close(measured.given(z, labels)[row], expected, atol=1e-3, rtol=1e-3)
+    doubt = (made.factors @ made.factors.mT).diagonal(dim1=1, dim2=2).sum(1).mean() / 3
+    alike = dataclasses.replace(made, photo_noise=doubt * torch.eye(8))
+    torch.testing.assert_close(alike.given(z, labels), made.given(z, labels))
 
 
 def test_a_photo_whose_class_is_known() -> None:
@@ -207,6 +224,44 @@ def test_fitting_to_a_data_set(tiny_data: Path) -> None:
     assert torch.equal(fitted.means, again.means) and torch.equal(fitted.factors, again.factors)
     with Dataset(tiny_data, classes=["square"]) as data:
         assert fit_class_latents(model, data).names == ("square",)
+
+
+def test_the_noise_of_photos_is_measured(tiny_data: Path) -> None:
+    model = make(encoder_width=2)
+    before = torch.get_rng_state()
+    with Dataset(tiny_data) as data:
+        first, again = (fit_class_latents(model, data).photo_noise for _ in range(2))
+        rows = [np.flatnonzero(data.labels == label) for label in (0, 1)]
+        twice = [np.repeat(part, 2) for part in rows]
+        photos = np.concatenate([_photo_codes(model, data, part) for part in twice])
+        white = np.concatenate([_best_codes(model, data, part) for part in twice])
+    assert first is not None and again is not None and torch.equal(first, again)
+    assert torch.equal(before, torch.get_rng_state())
+    apart = photos - white
+    plain = apart.T @ apart  # of 16 photos; 8 more, alike in all directions, are added
+    expected = (plain + 8 * np.trace(plain) / 16 / 8 * np.eye(8)) / 24
+    torch.testing.assert_close(first, torch.from_numpy(expected).float())
+
+
+def test_photos_show_shapes_as_they_stand(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(views: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(premultiplied(views)[:, :3], (256, 256))
+
+    def plain(views: torch.Tensor, _: object, __: object, flipped: torch.Tensor, *___: object) -> torch.Tensor:
+        made.append(flipped)
+        return torch.where(flipped[:, None, None, None], small(views).flip(3), small(views))
+
+    model, made, seen = make(encoder_width=2), [], []
+    monkeypatch.setattr("voxgan.batches.randomised", plain)
+    monkeypatch.setattr(type(model), "encode", lambda self, photos: seen.append(photos) or torch.zeros(len(photos), 8))
+    with Dataset(tiny_data) as data:
+        lopsided = [row for row, grid in enumerate(data.occupancy(np.arange(8))) if (grid != grid[::-1]).any()]
+        rows = np.repeat(lopsided, 10)
+        _photo_codes(model, data, rows)
+        upright = [small(torch.from_numpy(data.views(rows.tolist(), [view] * len(rows)))) for view in (0, 1)]
+    assert 0 < made[0].sum() < len(rows)  # some are flipped, with their shapes, as in training
+    for place in range(len(rows)):
+        assert any(torch.equal(seen[0][place], view[place]) for view in upright)
 
 
 def test_many_classes_take_no_longer_than_few(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,7 +459,7 @@ DAMAGES: dict[str, tuple[Any, type[Exception], str]] = {
     "extra tensor": (
         lambda f: rewrite(f, changed(f, more=torch.zeros(1))),
         CheckpointError,
-        "holds factors, means, more; expected means and factors",
+        "holds factors, means, more; expected means and factors, and photo_noise at most",
     ),
     "no tensor": (lambda f: rewrite(f, {}), CheckpointError, "holds nothing; expected means and factors"),
     "NaN": (lambda f: rewrite(f, changed(f, means=torch.full((2, 8), torch.nan))), CheckpointError, "not finite"),
@@ -417,6 +472,16 @@ DAMAGES: dict[str, tuple[Any, type[Exception], str]] = {
         lambda f: rewrite(f, changed(f, factors=torch.zeros(2, 7, 3))),
         CheckpointError,
         r"expected \(K, L\) and \(K, L, F\)",
+    ),
+    "noise of nothing": (
+        lambda f: rewrite(f, changed(f, photo_noise=torch.zeros(8, 8))),
+        CheckpointError,
+        r"photo noise \(8, 8\) of latents of 8 numbers; expected a covariance",
+    ),
+    "noise cut": (
+        lambda f: rewrite(f, changed(f, photo_noise=torch.eye(7))),
+        CheckpointError,
+        r"photo noise \(7, 7\)",
     ),
     "other model": (
         lambda f: rewrite(f, {"means": torch.zeros(2, 9), "factors": torch.zeros(2, 9, 1)}),

@@ -214,10 +214,11 @@ def _read_class_latents(folder: Path, entry: Mapping[str, Any], latent: int) -> 
         )
     path = _check_file(folder, entry)
     tensors = _read_tensors(path)
-    if set(tensors) != {"means", "factors"}:
-        raise CheckpointError(f"{path}: holds {', '.join(sorted(tensors)) or 'nothing'}; expected means and factors")
+    if set(tensors) - {"photo_noise"} != {"means", "factors"}:
+        held = ", ".join(sorted(tensors)) or "nothing"
+        raise CheckpointError(f"{path}: holds {held}; expected means and factors, and photo_noise at most")
     try:
-        found = ClassLatents(tuple(entry["names"]), tensors["means"], tensors["factors"])
+        found = ClassLatents(tuple(entry["names"]), **tensors)
     except (InputError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}; fit the class latents again") from error
     if found.means.shape[1] != latent:
@@ -361,7 +362,10 @@ def save_class_latents(latents: ClassLatents, folder: str | Path) -> None:
         raise CheckpointError(f"{folder}: a model with latents of {length} numbers, not {latents.means.shape[1]}")
     if content.pop("class_latents", None) is not None:  # a config must never name a file that is half replaced
         write_json(folder / "config.json", content)
-    entry = write_tensors(folder / _CLASS_LATENTS, {"means": latents.means, "factors": latents.factors})
+    tensors = {"means": latents.means, "factors": latents.factors}
+    if latents.photo_noise is not None:
+        tensors["photo_noise"] = latents.photo_noise
+    entry = write_tensors(folder / _CLASS_LATENTS, tensors)
     write_json(folder / "config.json", content | {"class_latents": entry | {"names": list(latents.names)}})
 
 
