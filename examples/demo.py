@@ -23,7 +23,7 @@ def main() -> None:
     write_png(out / "chair.png", sheet(shapes.occupancy, size=512))
     mesh = voxgan.read_mesh(out / "chair.stl")
 
-    four = voxgan.load("chairs-gan3d").generate(4, seed=0).cleaned()
+    four = voxgan.load("chairs-gan3d").generate(4, seed=5, whole=0.95).cleaned()
     write_png(out / "generated.png", sheet(four.occupancy, columns=4, size=256))
 
     print(f"one photo   {PICTURE}")

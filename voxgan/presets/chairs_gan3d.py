@@ -1,27 +1,22 @@
-"""The shipped generator of chairs: 3D-GAN at width 24, trained on one CPU core.
+r"""The shipped generator of chairs: 3D-GAN at width 24, grown from 16³ over 32³ to 64³.
 
-    voxgan prepare modelnet/ furniture chairs-train64.h5 --classes chair --count 300 --test-share 0
-    voxgan train chairs_gan3d chairs-train64.h5 --out runs/chairs
-    voxgan resume runs/chairs steps=5400 cosine=true average=0.998
+    voxgan prepare modelnet/ chairs-train64.h5 --classes chair --one-piece 0.99
+    voxgan train chairs_gan3d chairs-train64.h5 --out runs/quarter \
+        resolution=16 steps=3000 truncation=0 cosine=false
+    voxgan train chairs_gan3d chairs-train64.h5 --out runs/half start=runs/quarter \
+        resolution=32 steps=6000 truncation=1 cosine=false
+    voxgan train chairs_gan3d chairs-train64.h5 --out runs/chairs start=runs/half
 
-The first stage has constant rates; the second lets them fall and averages longer, which takes specks off the samples.
 Time, hardware and scores: `voxgan/pretrained/chairs-gan3d/README.md`.
 """
+
+from voxgan.presets import furniture_gan3d
 
 MODEL = "gan3d"
 
 OPTIONS = {
-    "width": 24,  # a seventh of the arithmetic of the paper's 64, and still chairs
-    "discriminator_width": 16,  # D takes eight passes a step, G three: the cheaper one of the two to narrow
-    "prior": "normal",  # interpolation stays inside the trained region
-    "adversarial": "non_saturating",  # G keeps a gradient while D is sure
-    "instance_noise": 0.1,  # real cells are 0 or 1, generated ones nearly: noise hides what would give them away
-    "generator_rate": 1e-3,  # as in `gan3d_gated`
-    "discriminator_rate": 3e-4,  # half as much again as in `gan3d_gated`: D is narrower, noise makes it harder
-    "beta1": 0.5,  # the paper's, and the habit of GANs: the other side moves, so old gradients mislead
-    "gate": 0.8,  # the paper's; open in 39 % of the steps
-    "batch": 16,  # more steps rather than larger ones
-    "precision": "auto",  # bf16, as it was trained, is twice as fast; processors without it take fp32
-    "average": 0.99,  # the mean of some 100 steps while G still moves fast; the second stage takes 500
-    "steps": 2860,  # 38 passes, 44 minutes on one thread: where the rates began to fall
+    **furniture_gan3d.OPTIONS,  # the same networks and rates, with the reasons there
+    "condition": "none",  # there is one class
+    "truncation": 1.25,  # of cells at 64³: a leg of two cells stands out more than with 2
+    "steps": 2000,  # 32,000 shapes at 64³, 36 passes, after 48,000 at 16³ and 96,000 at 32³
 }

@@ -3,10 +3,12 @@ r"""The shipped photo → shape model: 3D-VAE-GAN of six classes at width 24, tr
     voxgan prepare modelnet/ furniture furniture-train64.h5 --views 4 --count 900 --test-share 0 \
         --classes bed,bookshelf,chair,desk,sofa,table
     voxgan train furniture furniture-train64.h5 --out runs/half resolution=32 steps=13300
-    voxgan train furniture furniture-train64.h5 --out runs/furniture start=runs/half
+    voxgan train furniture furniture-train64.h5 --out runs/first start=runs/half
+    voxgan train furniture furniture-train64.h5 --out runs/furniture start=runs/first \
+        steps=4500 encoder_rate=1e-4 generator_rate=7e-4 precision=bf16
 
-where modelnet/ holds the volumes of bed, bookshelf, chair, desk, sofa and table; the first stage sees 160,000 photos,
-the second 36,000. Time, hardware, scores, and in which pieces it was trained: `voxgan/pretrained/furniture/README.md`.
+where modelnet/ holds the volumes of bed, bookshelf, chair, desk, sofa and table; the stages see 160,000, 36,000 and
+54,000 photos. Time, hardware, scores, and in which pieces it was trained: `voxgan/pretrained/furniture/README.md`.
 """
 
 from voxgan.presets import vae_gan3d_cpu

@@ -18,5 +18,5 @@ OPTIONS = {
     "discriminator_rate": 1e-3,  # the same, so that the critic keeps up in one step
     "batch": 32,  # a third of 3D-GAN's 100: more steps in the same time on a CPU
     "average": 0.995,  # the mean of some 200 steps: samples do not follow G's last swing
-    "steps": 10_000,  # 320,000 shapes, nearly four times what chairs-gan3d saw; look at the samples, stop or go on
+    "steps": 10_000,  # 320,000 shapes, nearly twice what chairs-gan3d saw; look at the samples, stop or go on
 }

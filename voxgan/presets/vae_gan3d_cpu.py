@@ -6,8 +6,8 @@ r"""3D-VAE-GAN from parametric furniture alone, in less than two hours without a
     voxgan reconstruct photo.jpg -m runs/mine -o out.obj
 
 Run once as it stands here: 12 min and 84 min on one thread of an AMD EPYC (Zen 3) beside two other processes. On the
-352 IKEA photos an average precision of 63.7 %, told the class 67.4 (`furniture` 64.5 and 68.2); on ModelNet40's test
-shapes of the six classes, of which it has seen none, an IoU of .365, told .375 (`furniture` .428, the mean shape of
+352 IKEA photos an average precision of 63.7 %, told the class 67.4 (`furniture` 65.3 and 69.3); on ModelNet40's test
+shapes of the six classes, of which it has seen none, an IoU of .365, told .375 (`furniture` .436, the mean shape of
 ModelNet40's training shapes .360). `docs/laboratory.md`, photo 16, has the tables, and what led to these options.
 """
 
