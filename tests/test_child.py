@@ -302,11 +302,13 @@ def test_the_network_is_out_of_reach():
 
 def test_the_answer_of_an_interrupted_call_is_not_taken_for_that_of_the_next(doing):
     doing.call("pid")
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind a shell's &
     interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     interrupt.start()
     with pytest.raises(KeyboardInterrupt):
         doing.call("nap")
     interrupt.join()
+    signal.signal(signal.SIGINT, former)
     assert isinstance(doing.call("pid"), int)
 
 
