@@ -116,6 +116,19 @@ def test_a_stopped_run_leaves_its_line(monkeypatch: pytest.MonkeyPatch, clock: l
     assert [line[:8] for line in screen(stream.getvalue())] == ["step 3/9", "stopped"]
 
 
+def test_work_after_the_steps_leaves_its_line_too(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    stream = Terminal(monkeypatch, 80)
+    live = Live(stream)
+    live(9, 9, {"generator.total": 1.0})
+    fitting = live.stage("fitting", "shapes")
+    for done in range(1, 4):
+        clock[0] += 1
+        fitting(done, 9)
+    live.close()
+    stream.write("stopped")
+    assert [line[:12] for line in screen(stream.getvalue())] == ["step 9/9  lo", "fitting: 3/9", "stopped"]
+
+
 def test_plain_lines_every_ten_seconds(clock: list[float]) -> None:
     stream = io.StringIO()
     live = Live(stream)

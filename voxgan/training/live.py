@@ -74,8 +74,9 @@ class Live:
         self.progress.say(text)
 
     def stage(self, label: str, unit: str) -> Progress:
-        """Return a progress of its own for work that comes after the steps."""
-        return Progress(label, unit, self.progress.stream)
+        """Go on with the progress of work that comes after the steps, and return it."""
+        self.progress = Progress(label, unit, self.progress.stream)
+        return self.progress
 
     def close(self) -> None:
         """End the live line where it stands: the run was stopped."""
