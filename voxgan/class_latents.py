@@ -55,7 +55,7 @@ class ClassLatents:
     Raises
     ------
     InputError
-        If they do not fit together, are not finite, or are none of a covariance.
+        If they do not fit together, are not finite, or the noise is no covariance.
 
     Examples
     --------
@@ -78,13 +78,12 @@ class ClassLatents:
         means, factors = tuple(self.means.shape), tuple(self.factors.shape)
         if len(means) != 2 or means[0] != count or len(factors) != 3 or factors[:2] != means:
             raise InputError(f"means {means} and factors {factors} of {count} classes; expected (K, L) and (K, L, F)")
-        noises = [] if self.photo_noise is None else [self.photo_noise]
-        for tensor in (self.means, self.factors, *noises):
-            if tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all()):
+        for tensor in (self.means, self.factors, self.photo_noise):
+            if tensor is not None and (tensor.dtype != torch.float32 or not bool(torch.isfinite(tensor).all())):
                 raise InputError("class latents that are not finite, or not in single precision")
-        for tensor in noises:
-            size, length = tuple(tensor.shape), means[1]
-            if size != (length, length) or int(torch.linalg.cholesky_ex(tensor.double())[1]):
+        if self.photo_noise is not None:
+            size, length = tuple(self.photo_noise.shape), means[1]
+            if size != (length, length) or int(torch.linalg.cholesky_ex(self.photo_noise.double())[1]):
                 raise InputError(f"photo noise {size} of latents of {length} numbers; expected a covariance, (L, L)")
 
     def sample(self, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -120,11 +119,10 @@ class ClassLatents:
             noise = doubt.clamp_min(1e-12) * torch.eye(length, dtype=torch.float64)
         else:
             noise = self.photo_noise.double()
-        believed = torch.linalg.solve(noise, factors)  # N⁻¹ A, (K, L, F)
+        believed = torch.linalg.inv(noise) @ factors  # N⁻¹ A, (K, L, F)
         inner = torch.eye(rank, dtype=torch.float64) + factors.mT @ believed
-        gains = factors @ torch.linalg.solve(inner, believed.mT)  # (K, L, L)
-        apart = z.detach().cpu().double() - means[labels]
-        known: Tensor = means[labels] + (gains[labels] @ apart[..., None])[..., 0]
+        across = believed.mT[labels] @ (z.detach().cpu().double() - means[labels])[..., None]
+        known: Tensor = means[labels] + (factors[labels] @ torch.linalg.solve(inner[labels], across))[..., 0]
         return known.to(z)
 
 

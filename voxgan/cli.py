@@ -16,7 +16,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -179,8 +179,7 @@ def interpolate(
 
     network = _load(model)
     check_writable(writing, targets, pictures)
-    drawing = {"whole": whole, "level": writing.level}
-    ends = _latents(network, photo, 2, seed, background, class_names, drawing)
+    ends = _latents(network, photo, 2, seed, background, class_names, whole, writing.level)
     if len(set(class_names)) == 2 and network.conditional:
         ends = network.with_class(torch.stack([ends[0], ends[0]]), class_names[0])
         ends[1] = network.with_class(ends[1], class_names[1])
@@ -228,8 +227,7 @@ def arithmetic(
     evaluate(expression, dict.fromkeys(letters[:count], torch.zeros(1)))  # what cannot be read is told first
     network = _load(model)
     check_writable(writing, targets)
-    drawing = {"whole": whole, "level": writing.level}
-    z = _latents(network, photo, count, seed, background, class_names, drawing)
+    z = _latents(network, photo, count, seed, background, class_names, whole, writing.level)
     result = evaluate(expression, dict(zip(letters, z, strict=False)))
     shapes = cleaned(network.decode(torch.cat([z, result[None]])), writing)
     export_all(shapes[len(z)], targets, writing, drawn=shapes)
@@ -675,17 +673,18 @@ def _latents(
     seed: int,
     background: str,
     class_names: Sequence[str],
-    drawing: Mapping[str, Any],
+    whole: float,
+    level: float,
 ) -> Tensor:
     """Return latents (count, L): of photos where there are some, else from noise, of one class or of one each."""
     if not photos:
         if len(class_names) < 2:
-            return network.sample_latents(count, seed, next(iter(class_names), None), **drawing)
+            return network.sample_latents(count, seed, next(iter(class_names), None), whole=whole, level=level)
         if len(class_names) != count:
             raise UsageError(f"{len(class_names)} classes for {count} shapes; expected one for all, or one for each")
         import torch
 
-        drawn = [network.sample_latents(count, seed, name, **drawing) for name in class_names]
+        drawn = [network.sample_latents(count, seed, name, whole=whole, level=level) for name in class_names]
         return torch.stack([z[place] for place, z in enumerate(drawn)])
     if class_names:
         raise UsageError("photos and classes given; expected one of them")
